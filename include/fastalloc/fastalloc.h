@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fastalloc: object pools in shared memory, for groups of processes.
+ *
+ * A *pool* is a segment of shared memory that holds slots of one size.  A
+ * process attaches to a pool, and its threads then allocate and free slots
+ * in a few nanoseconds without asking anybody.  A slot is named by a
+ * *handle*, a 64-bit number that means the same slot in every process and
+ * that goes stale the moment the slot is freed.  When a process dies, in
+ * whatever state, what it held goes back to the pool.
+ *
+ *   fastalloc_client   a connection to fastallocd, the daemon that creates
+ *                      pools and looks after them.  Opaque.
+ *   fastalloc_pool     this process's attachment to one pool.  Opaque.
+ *                      Each attachment is a *session* of the pool: the owner
+ *                      of the slots allocated through it.
+ *   fastalloc_handle   a slot, by value.  Pass it over a pipe, a ring, or
+ *                      keep it inside another object.
+ *
+ * Errors.  Functions return 0 or a negative FASTALLOC_E_... code; outputs are
+ * written only on success.  fastalloc_strerror() says what a code means in
+ * general; fastalloc_last_error() tells the calling thread what just failed,
+ * on what, with the numbers.
+ *
+ * Threads.  Everything may be called from any thread, except that a pool must
+ * not be closed, nor a client disconnected, while other threads use it.
+ *
+ * Fork.  A child of fork() does not own its parent's slots.  It may use the
+ * parent's pools: the first call attaches the child as a session of its own,
+ * at the same addresses.
+ *
+ * Signals.  Nothing here may be called from a signal handler, nor left by
+ * longjmp().  The library installs no handlers and never raises SIGPIPE.
+ *
+ * The library never prints, never exits, and aborts only on what no caller
+ * can cause.
+ */
+#ifndef FASTALLOC_FASTALLOC_H
+#define FASTALLOC_FASTALLOC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FASTALLOC_API __attribute__((visibility("default")))
+
+/* ---------------------------------------------------------------- errors */
+
+enum fastalloc_error {
+    FASTALLOC_OK = 0,
+
+    /* What the caller asked for cannot be. */
+    FASTALLOC_E_INVALID = -1,      /* an argument is NULL or out of range */
+    FASTALLOC_E_NAME = -2,         /* not a name a pool can have */
+    FASTALLOC_E_SIZE = -3,         /* object size 0 */
+    FASTALLOC_E_CAPACITY = -4,     /* capacity 0, or above the maximum */
+    FASTALLOC_E_OVERFLOW = -5,     /* size times count does not fit */
+    FASTALLOC_E_LIMIT = -6,        /* beyond what the machine or the format has */
+    FASTALLOC_E_ALIGNMENT = -7,    /* not a power of two, or above a page */
+    FASTALLOC_E_TYPE = -8,         /* the pool holds objects of another type */
+    FASTALLOC_E_TYPE_SIZE = -9,    /* ... of another size or alignment */
+    FASTALLOC_E_TYPE_VERSION = -10, /* ... of another version */
+    FASTALLOC_E_EXISTS = -11,      /* a pool of that name exists */
+    FASTALLOC_E_NOT_FOUND = -12,   /* no pool of that name */
+    FASTALLOC_E_PERMISSION = -13,  /* the pool is not yours to use */
+
+    /* The daemon and the way to it. */
+    FASTALLOC_E_NO_DAEMON = -14,   /* nobody listens on the socket */
+    FASTALLOC_E_NOT_FASTALLOC = -15, /* what answers there is not fastallocd */
+    FASTALLOC_E_VERSION = -16,     /* the other side speaks another version */
+    FASTALLOC_E_PROTOCOL = -17,    /* the other side sent what it must not */
+    FASTALLOC_E_TIMEOUT = -18,     /* no answer in time */
+    FASTALLOC_E_TOO_MANY = -19,    /* sessions, connections, threads: at the limit */
+
+    /* The machine. */
+    FASTALLOC_E_NO_MEMORY = -20,   /* not enough memory, shared or private */
+    FASTALLOC_E_SYSTEM = -21,      /* a system call failed unexpectedly */
+
+    /* Allocating. */
+    FASTALLOC_E_EXHAUSTED = -22,   /* no free slot */
+    FASTALLOC_E_STALLED = -23,     /* free slots stand behind a stopped or dying one */
+
+    /* Handles. */
+    FASTALLOC_E_STALE = -24,       /* the slot was freed, or its owner died */
+    FASTALLOC_E_DOUBLE_FREE = -25, /* freed, and freed again right after */
+    FASTALLOC_E_HANDLE = -26,      /* no handle of this pool */
+    FASTALLOC_E_SESSION = -27,     /* no live session of that number */
+
+    /* The pool. */
+    FASTALLOC_E_DESTROYED = -28,   /* destroyed; what you hold stays until you detach */
+    FASTALLOC_E_BUSY = -29,        /* in use by another thread */
+    FASTALLOC_E_CHANGED = -30,     /* the root was not what you expected */
+    FASTALLOC_E_POISONED = -31,    /* its shared memory is damaged */
+    FASTALLOC_E_NAMESPACE = -32,   /* it serves another PID namespace */
+    FASTALLOC_E_LAST = -32         /* the lowest code there is */
+};
+
+/* What a code means, in general.  Static storage; never NULL. */
+FASTALLOC_API const char *fastalloc_strerror(int code);
+
+/* The name of a code: "FASTALLOC_E_STALE".  Static storage; never NULL. */
+FASTALLOC_API const char *fastalloc_error_name(int code);
+
+/* The latest failure of the calling thread: what failed, on what, the numbers,
+ * what to do.  Valid until the thread's next call of the library; "" before
+ * the first failure.  Failures of the inlined fast path count.  After
+ * FASTALLOC_E_EXHAUSTED the text names the top holders, counted when this
+ * is called: it looks at every slot, once. */
+FASTALLOC_API const char *fastalloc_last_error(void);
+
+/* --------------------------------------------------------------- version */
+
+#define FASTALLOC_VERSION_MAJOR 0
+#define FASTALLOC_VERSION_MINOR 1
+#define FASTALLOC_VERSION_PATCH 0
+
+/* "0.1.0", of the library loaded (the macros tell what was compiled against). */
+FASTALLOC_API const char *fastalloc_version(void);
+
+/* ---------------------------------------------------------------- client */
+
+typedef struct fastalloc_client fastalloc_client;
+typedef struct fastalloc_pool fastalloc_pool;
+
+/* A slot, by value, the same in every process.  FASTALLOC_NONE is never one. */
+typedef uint64_t fastalloc_handle;
+#define FASTALLOC_NONE ((fastalloc_handle)0)
+
+/* How to reach the daemon.  Zero everywhere, but struct_size, is the default;
+ * fastalloc_connect_options_init() makes it so. */
+typedef struct fastalloc_connect_options {
+    uint32_t struct_size; /* sizeof, for growth of this struct */
+    uint32_t timeout_ms;  /* for connecting and for each request; 0: 5000 */
+    const char *socket;   /* path of the socket; NULL: see fastalloc_connect() */
+    int autospawn;        /* 1: start a private daemon when there is none;
+                             0: as $FASTALLOC_AUTOSPAWN says; -1: never */
+    int reserved;
+} fastalloc_connect_options;
+
+FASTALLOC_API void fastalloc_connect_options_init(fastalloc_connect_options *);
+
+/* Connects to the daemon: at options->socket, or else at $FASTALLOC_SOCKET, or
+ * else at $XDG_RUNTIME_DIR/fastalloc/fastallocd.sock, or else at
+ * /run/fastalloc/fastallocd.sock: the first of these that is set and, for
+ * the last two, exists.  With autospawn (or a $FASTALLOC_AUTOSPAWN other than
+ * empty and "0") a daemon is started there when none listens; it ends with
+ * its last client.
+ *
+ * Returns 0, FASTALLOC_E_NO_DAEMON, FASTALLOC_E_NOT_FASTALLOC,
+ * FASTALLOC_E_VERSION, FASTALLOC_E_PERMISSION, FASTALLOC_E_TIMEOUT,
+ * FASTALLOC_E_NO_MEMORY or FASTALLOC_E_SYSTEM.  The client is released by
+ * fastalloc_disconnect().  Blocks, at most for the time-out. */
+FASTALLOC_API int fastalloc_connect(fastalloc_client **, const fastalloc_connect_options *or_null);
+
+/* Closes every pool opened through the client (their pointers become invalid),
+ * then the connection, and releases the client.  NULL is fine.  Slots still
+ * owned go back to their pools, as at a death. */
+FASTALLOC_API void fastalloc_disconnect(fastalloc_client *);
+
+/* ----------------------------------------------------------------- pools */
+
+/* Lifetimes of a pool. */
+#define FASTALLOC_UNTIL_LAST_DETACH 0u /* goes with its last session */
+#define FASTALLOC_PERSISTENT 1u        /* stays until destroyed */
+
+/* What a pool is to be.  fastalloc_pool_config_init() sets the defaults. */
+typedef struct fastalloc_pool_config {
+    uint32_t struct_size;  /* sizeof, for growth of this struct */
+    uint32_t type_version; /* of the objects' layout, yours to count; 0 */
+    const char *name;      /* 1 to 255 bytes of UTF-8 without "/" or controls */
+    const char *type_name; /* of the objects, up to 63 bytes; NULL: "" */
+    size_t object_size;    /* bytes; required */
+    size_t alignment;      /* power of two up to 4096; 0: natural, the largest
+                              power of two up to 16 that divides the size */
+    size_t capacity;       /* slots; required; at most 2^31 */
+    uint32_t max_threads;  /* that have a cache, over all processes; 0: 128 */
+    uint32_t max_sessions; /* attached at a time; 0: 256; at most 60,000 */
+    uint32_t lifetime;     /* FASTALLOC_UNTIL_LAST_DETACH (default), _PERSISTENT */
+    uint32_t mode;         /* who may open, as of a file: of 0666; 0: 0600 */
+} fastalloc_pool_config;
+
+FASTALLOC_API void fastalloc_pool_config_init(fastalloc_pool_config *);
+
+/* Creates a pool and attaches to it.  The memory is reserved before this
+ * returns.  Returns 0; or FASTALLOC_E_NAME, _SIZE, _CAPACITY, _OVERFLOW,
+ * _LIMIT, _ALIGNMENT, _EXISTS, _NO_MEMORY, _TOO_MANY; or what the way to the
+ * daemon gave: _NO_DAEMON, _PROTOCOL, _TIMEOUT, _SYSTEM.  On failure nothing
+ * has changed.  The pool is released by fastalloc_pool_close() or
+ * fastalloc_disconnect().  Blocks. */
+FASTALLOC_API int fastalloc_pool_create(fastalloc_client *, const fastalloc_pool_config *,
+                                        fastalloc_pool **);
+
+/* Attaches to a pool that exists.  `expected`, where given, names what the
+ * caller takes it to hold: each of type_name, type_version, object_size and
+ * alignment that is not NULL or 0 has to match.  Returns 0; or
+ * FASTALLOC_E_NOT_FOUND, _TYPE, _TYPE_SIZE, _TYPE_VERSION, _PERMISSION,
+ * _NAMESPACE, _VERSION, _TOO_MANY, _POISONED; or as fastalloc_pool_create().
+ * Every open is a session of its own, also within one process.  Blocks. */
+FASTALLOC_API int fastalloc_pool_open(fastalloc_client *, const char *name,
+                                      const fastalloc_pool_config *expected_or_null,
+                                      fastalloc_pool **);
+
+/* Creates a pool without a daemon, for this process and its forks; nothing of
+ * it has a name in the file system.  Its memory goes with the last process
+ * that has it.  The name may be NULL.  Returns as fastalloc_pool_create(). */
+FASTALLOC_API int fastalloc_pool_create_local(const fastalloc_pool_config *, fastalloc_pool **);
+
+/* Detaches.  Slots still owned through it go back to the pool; its pointers
+ * become invalid.  Returns 0, or FASTALLOC_E_BUSY, with nothing changed, while
+ * another thread is inside a call on this pool. */
+FASTALLOC_API int fastalloc_pool_close(fastalloc_pool *);
+
+/* Destroys the pool of that name: the name is free at once, the memory goes
+ * with the last detach, and until then allocations fail with
+ * FASTALLOC_E_DESTROYED while objects stay readable and can be freed.
+ * Returns 0, FASTALLOC_E_NOT_FOUND, _PERMISSION, or as fastalloc_pool_create(). */
+FASTALLOC_API int fastalloc_pool_destroy(fastalloc_client *, const char *name);
+
+/* What a pool is and how full it is. */
+typedef struct fastalloc_pool_info {
+    uint32_t struct_size;  /* set by the caller, sizeof */
+    uint32_t type_version;
+    char name[256];
+    char type_name[64];
+    size_t object_size;
+    size_t alignment;
+    size_t stride;         /* bytes from one object to the next */
+    size_t capacity;       /* slots */
+    size_t allocated;      /* slots in somebody's hands: a snapshot */
+    size_t available;      /* capacity - allocated */
+    uint32_t session;      /* of this attachment; see fastalloc_give() */
+    uint32_t sessions;     /* attached now */
+} fastalloc_pool_info;
+
+/* Fills in `info`.  The counts are a snapshot: exact when nobody allocates or
+ * frees meanwhile.  Looks at magazines, not at slots: microseconds.
+ * Returns 0 or FASTALLOC_E_INVALID. */
+FASTALLOC_API int fastalloc_pool_get_info(fastalloc_pool *, fastalloc_pool_info *info);
+
+/* This attachment's session: the number to give slots to (fastalloc_give()). */
+FASTALLOC_API uint32_t fastalloc_pool_session(fastalloc_pool *);
+
+/* The pool's root: one handle that all its users see, FASTALLOC_NONE at first;
+ * the way to find the first object.  Setting is a compare-and-swap: returns
+ * FASTALLOC_E_CHANGED, with nothing changed, when the root is not `expected`.
+ * Reading acquires and setting releases: what was written to the object before
+ * set_root() is there after root(). */
+FASTALLOC_API fastalloc_handle fastalloc_pool_root(fastalloc_pool *);
+FASTALLOC_API int fastalloc_pool_set_root(fastalloc_pool *, fastalloc_handle expected,
+                                          fastalloc_handle root);
+
+/* Hands the calling thread's cached free slots of the pool back.  Threads do
+ * this by themselves when they end; call it before a long sleep. */
+FASTALLOC_API void fastalloc_thread_flush(fastalloc_pool *);
+
+/* --------------------------------------------------------------- objects */
+
+/* Allocates a slot: *handle names it everywhere, *object (unless `object` is
+ * NULL) is its address in this process.  The bytes are whatever they were; a
+ * slot never used before is zero.  Returns 0, FASTALLOC_E_EXHAUSTED,
+ * FASTALLOC_E_STALLED (at most 250 ms later), FASTALLOC_E_DESTROYED or
+ * FASTALLOC_E_POISONED.  Does not wait for a slot. */
+FASTALLOC_API int fastalloc_alloc(fastalloc_pool *, fastalloc_handle *handle, void **object);
+
+/* Frees a slot, also one that another live session owns.  Never blocks.
+ * Returns 0, or with nothing changed FASTALLOC_E_STALE, _DOUBLE_FREE, _HANDLE.
+ * The check is for calls that are ordered with respect to each other: two
+ * threads that free one handle at the same instant may both be told 0, and
+ * the slot is then still free only once. */
+FASTALLOC_API int fastalloc_free(fastalloc_pool *, fastalloc_handle);
+
+/* The object's address in this process, or NULL when the handle is stale or
+ * none of this pool.  Whoever owns it. */
+FASTALLOC_API void *fastalloc_get(fastalloc_pool *, fastalloc_handle);
+
+/* Makes the caller's session the slot's owner: the receiving half of passing a
+ * handle on.  Until then the slot goes when its owner dies.  Orders nothing
+ * about the object's bytes; the channel that brought the handle has to (pipes,
+ * sockets and mutexes do).  Returns 0 (also when it is the caller's already),
+ * FASTALLOC_E_STALE or FASTALLOC_E_HANDLE. */
+FASTALLOC_API int fastalloc_adopt(fastalloc_pool *, fastalloc_handle);
+
+/* Makes another live session the slot's owner: the sending half, where the
+ * sender knows the receiver.  Returns 0, FASTALLOC_E_SESSION when no such
+ * session is attached, FASTALLOC_E_STALE when the caller's session does not
+ * own the slot, FASTALLOC_E_HANDLE, or FASTALLOC_E_STALLED when other threads of
+ * this process are stopped in the middle of giving. */
+FASTALLOC_API int fastalloc_give(fastalloc_pool *, fastalloc_handle, uint32_t session);
+
+/* Allocates `count` slots or none.  `objects` may be NULL.  Zero is fine.  On
+ * failure nothing is allocated, and what the arrays hold is undefined. */
+FASTALLOC_API int fastalloc_alloc_batch(fastalloc_pool *, size_t count, fastalloc_handle *handles,
+                                        void **objects);
+
+/* Frees `count` slots.  Goes on after a bad handle; returns the first error,
+ * and in *freed (unless NULL), also then, how many were freed. */
+FASTALLOC_API int fastalloc_free_batch(fastalloc_pool *, size_t count,
+                                       const fastalloc_handle *handles, size_t *freed);
+
+/* ----------------------------------------------------- scope-bound handles */
+
+/* A slot that goes back when the variable leaves its scope:
+ *
+ *     FASTALLOC_AUTO fastalloc_owned box = fastalloc_own(pool);
+ *     if (!box.object) return box.error;
+ *
+ * fastalloc_disown() takes the handle out, so that it outlives the scope. */
+typedef struct fastalloc_owned {
+    fastalloc_pool *pool;
+    fastalloc_handle handle; /* FASTALLOC_NONE when allocating failed */
+    void *object;            /* NULL when allocating failed */
+    int error;               /* 0, or why allocating failed */
+} fastalloc_owned;
+
+#define FASTALLOC_AUTO __attribute__((cleanup(fastalloc_owned_release)))
+
+FASTALLOC_API fastalloc_owned fastalloc_own(fastalloc_pool *);
+FASTALLOC_API fastalloc_handle fastalloc_disown(fastalloc_owned *);
+FASTALLOC_API void fastalloc_owned_release(fastalloc_owned *);
+
+#ifdef __cplusplus
+}
+#endif
+
+/* The fast path, inlined where FASTALLOC_INLINE is defined. */
+#include <fastalloc/inline.h>
+
+/* ------------------------------------------------------------ typed pools */
+
+/* FASTALLOC_DEFINE_POOL(orders, struct order) makes a typed face:
+ *
+ *     orders_pool, orders_handle            distinct struct types: mixing two
+ *                                           pools' handles does not compile
+ *     int  orders_create(client, const fastalloc_pool_config *, orders_pool *)
+ *     int  orders_open(client, name, orders_pool *)
+ *     int  orders_create_local(const fastalloc_pool_config *, orders_pool *)
+ *     int  orders_close(orders_pool *)
+ *     int  orders_alloc(orders_pool, orders_handle *, struct order **)
+ *     struct order *orders_get(orders_pool, orders_handle)
+ *     int  orders_free(orders_pool, orders_handle)
+ *     int  orders_adopt(orders_pool, orders_handle)
+ *     int  orders_give(orders_pool, orders_handle, uint32_t session)
+ *
+ * create and open set the type's name, size and alignment. */
+#ifdef __cplusplus
+#define FASTALLOC_ALIGNOF_(type) alignof(type)
+#define FASTALLOC_CAST_(type, pointer) static_cast<type>(pointer)
+#else
+#define FASTALLOC_ALIGNOF_(type) _Alignof(type)
+#define FASTALLOC_CAST_(type, pointer) ((type)(pointer))
+#endif
+
+#define FASTALLOC_DEFINE_POOL(prefix, type)                                                        \
+    typedef struct prefix##_pool {                                                                 \
+        fastalloc_pool *pool;                                                                      \
+    } prefix##_pool;                                                                               \
+    typedef struct prefix##_handle {                                                               \
+        fastalloc_handle value;                                                                    \
+    } prefix##_handle;                                                                             \
+                                                                                                   \
+    __attribute__((unused)) static inline void prefix##_typed_(fastalloc_pool_config *config)      \
+    {                                                                                              \
+        config->type_name = #type;                                                                 \
+        config->object_size = sizeof(type);                                                        \
+        if (config->alignment < FASTALLOC_ALIGNOF_(type))                                          \
+            config->alignment = FASTALLOC_ALIGNOF_(type);                                          \
+    }                                                                                              \
+    __attribute__((unused)) static inline int prefix##_create(                                     \
+        fastalloc_client *client, const fastalloc_pool_config *config, prefix##_pool *out)         \
+    {                                                                                              \
+        fastalloc_pool_config typed = *config;                                                     \
+        prefix##_typed_(&typed);                                                                   \
+        return fastalloc_pool_create(client, &typed, &out->pool);                                  \
+    }                                                                                              \
+    __attribute__((unused)) static inline int prefix##_create_local(                               \
+        const fastalloc_pool_config *config, prefix##_pool *out)                                   \
+    {                                                                                              \
+        fastalloc_pool_config typed = *config;                                                     \
+        prefix##_typed_(&typed);                                                                   \
+        return fastalloc_pool_create_local(&typed, &out->pool);                                    \
+    }                                                                                              \
+    __attribute__((unused)) static inline int prefix##_open(fastalloc_client *client,              \
+                                                            const char *name, prefix##_pool *out)  \
+    {                                                                                              \
+        fastalloc_pool_config expected;                                                            \
+        fastalloc_pool_config_init(&expected);                                                     \
+        expected.type_name = #type;                                                                \
+        expected.object_size = sizeof(type);                                                       \
+        return fastalloc_pool_open(client, name, &expected, &out->pool);                           \
+    }                                                                                              \
+    __attribute__((unused)) static inline int prefix##_close(prefix##_pool *pool)                  \
+    {                                                                                              \
+        return fastalloc_pool_close(pool->pool);                                                   \
+    }                                                                                              \
+    __attribute__((unused)) static inline int prefix##_alloc(                                      \
+        prefix##_pool pool, prefix##_handle *handle, type **object)                                \
+    {                                                                                              \
+        void *address;                                                                             \
+        int error = fastalloc_alloc(pool.pool, &handle->value, &address);                          \
+        if (!error && object)                                                                      \
+            *object = FASTALLOC_CAST_(type *, address);                                            \
+        return error;                                                                              \
+    }                                                                                              \
+    __attribute__((unused)) static inline type *prefix##_get(prefix##_pool pool,                   \
+                                                             prefix##_handle handle)               \
+    {                                                                                              \
+        return FASTALLOC_CAST_(type *, fastalloc_get(pool.pool, handle.value));                    \
+    }                                                                                              \
+    __attribute__((unused)) static inline int prefix##_free(prefix##_pool pool,                    \
+                                                            prefix##_handle handle)                \
+    {                                                                                              \
+        return fastalloc_free(pool.pool, handle.value);                                            \
+    }                                                                                              \
+    __attribute__((unused)) static inline int prefix##_adopt(prefix##_pool pool,                   \
+                                                             prefix##_handle handle)               \
+    {                                                                                              \
+        return fastalloc_adopt(pool.pool, handle.value);                                           \
+    }                                                                                              \
+    __attribute__((unused)) static inline int prefix##_give(                                       \
+        prefix##_pool pool, prefix##_handle handle, uint32_t session)                              \
+    {                                                                                              \
+        return fastalloc_give(pool.pool, handle.value, session);                                   \
+    }                                                                                              \
+    struct prefix##_pool
+
+#endif /* FASTALLOC_FASTALLOC_H */

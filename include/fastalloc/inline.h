@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The fast path: alloc, get and free while the calling thread's cache can
+ * serve.  No lock, no atomic read-modify-write, no system call, no daemon.
+ *
+ * The library compiles these functions into fastalloc_alloc() and so on.  With
+ * FASTALLOC_INLINE defined before fastalloc.h is included they are also
+ * inlined into the caller.  What ends in "_" here is no interface: it may
+ * change with the layout's major version, which attaching checks.
+ *
+ * The slot word.  64 bits for each slot: generation (48) | owner (16).
+ *
+ *                 alloc: word = g|me                    (here)
+ *        +--------------------------------------+
+ *        |                                      v
+ *   idle g|0                                 live g|me --- adopt, give: g|other
+ *        ^                                      |                  (shm/slot.h)
+ *        +--------------------------------------+
+ *                 free: word = g+1|0                    (here)
+ *
+ * The other transitions stand in shm/slot.h.  A handle is
+ * generation << index_bits | index, so freeing makes every copy of it stale.
+ *
+ * Crash story.  Each line marked with a letter is one store; the compiler may
+ * not reorder them.  A slot is lost or doubled by none of the deaths between:
+ *
+ *   alloc  A word = g|me     died here: the slot is the dead session's and is
+ *                            still the magazine's top entry.  The sweep trims
+ *                            top entries whose word has an owner, then takes
+ *                            the slot back from its owner.
+ *          B count - 1       died here: owned by the dead session, swept.
+ *   free   C entry           beyond the count: nobody reads it.
+ *          D count + 1       died here: as after A.
+ *          E word = g+1|0    idle, and the magazine's.
+ *
+ * Concurrency story.  A thread has a gate in the segment: busy and revoked.
+ * While busy is 1 nobody else touches its magazines.  A thief who wants what a
+ * sleeping thread has cached sets revoked, makes every processor pass a
+ * barrier (membarrier), and then waits until busy is 0: from then on the
+ * owner's next entry sees revoked and goes the slow way.  So the owner needs
+ * no barrier of its own beyond the compiler's.
+ */
+#ifndef FASTALLOC_INLINE_H
+#define FASTALLOC_INLINE_H
+
+#ifndef FASTALLOC_FASTALLOC_H
+#error "include <fastalloc/fastalloc.h>, after #define FASTALLOC_INLINE where wanted"
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FASTALLOC_OWNER_BITS_ 16
+#define FASTALLOC_OWNER_MASK_ 0xffffu
+
+/* A thread's gate: the head of its cache record in the segment. */
+struct fastalloc_gate_ {
+    uint32_t busy;    /* 1 while the thread is between entering and leaving */
+    uint32_t revoked; /* set by a thief: go the slow way */
+};
+
+/* A thread's way to one pool's cache, private to the process.  gate is NULL
+ * where the thread has no cache (yet), and all is NULL in a forked child. */
+struct fastalloc_lane_ {
+    struct fastalloc_gate_ *gate;
+    uint32_t *loaded; /* magazine in use: [0] its count, [1..count] slot indices */
+};
+
+/* What the fast path needs of a pool: the head of struct fastalloc_pool.
+ * Constant while attached. */
+struct fastalloc_face_ {
+    uint64_t *words;        /* the slot table */
+    char *objects;          /* the first object */
+    uint64_t stride;        /* bytes from one object to the next */
+    uint64_t index_mask;    /* of a handle */
+    uint64_t last_handle;   /* handles from here on have the last generation */
+    uint32_t index_bits;    /* of a handle; 16 or more */
+    uint32_t slots;         /* in the table */
+    uint32_t magazine_size; /* entries a magazine holds */
+    uint32_t session;       /* the owner written into slot words */
+    uint32_t lane;          /* index into the thread's lanes */
+};
+
+extern FASTALLOC_API __thread struct fastalloc_lane_ *fastalloc_lanes_
+    __attribute__((tls_model("initial-exec")));
+
+/* The slow ways on.  They may be entered busy, and leave first. */
+FASTALLOC_API int fastalloc_alloc_slow_(fastalloc_pool *, fastalloc_handle *, void **);
+FASTALLOC_API int fastalloc_free_slow_(fastalloc_pool *, fastalloc_handle);
+FASTALLOC_API void *fastalloc_get_slow_(fastalloc_pool *, fastalloc_handle);
+
+#define FASTALLOC_LIKELY_(x) __builtin_expect(!!(x), 1)
+#define FASTALLOC_UNLIKELY_(x) __builtin_expect(!!(x), 0)
+
+/* Shared words are read and written whole, in program order as far as the
+ * compiler is concerned.  What orders them between processors is said where
+ * it matters. */
+#define FASTALLOC_LOAD_(place) __atomic_load_n(&(place), __ATOMIC_RELAXED)
+#define FASTALLOC_STORE_(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELAXED)
+#define FASTALLOC_STEP_() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
+__attribute__((always_inline)) static inline int
+fastalloc_alloc_inline_(fastalloc_pool *pool, fastalloc_handle *handle, void **object)
+{
+    const struct fastalloc_face_ *face = (const struct fastalloc_face_ *)pool;
+    const struct fastalloc_lane_ *lane = &fastalloc_lanes_[face->lane];
+    struct fastalloc_gate_ *gate = lane->gate;
+    uint32_t *loaded, count, index;
+    uint64_t word;
+
+    if (FASTALLOC_UNLIKELY_(!gate))
+        return fastalloc_alloc_slow_(pool, handle, object);
+    FASTALLOC_STORE_(gate->busy, 1u);
+    FASTALLOC_STEP_();
+    loaded = lane->loaded;
+    count = FASTALLOC_LOAD_(loaded[0]);
+    if (FASTALLOC_UNLIKELY_(FASTALLOC_LOAD_(gate->revoked)) || FASTALLOC_UNLIKELY_(count == 0))
+        return fastalloc_alloc_slow_(pool, handle, object);
+    index = FASTALLOC_LOAD_(loaded[count]);
+    if (FASTALLOC_UNLIKELY_(index >= face->slots))
+        return fastalloc_alloc_slow_(pool, handle, object);
+    word = FASTALLOC_LOAD_(face->words[index]);
+    if (FASTALLOC_UNLIKELY_(word & FASTALLOC_OWNER_MASK_))
+        return fastalloc_alloc_slow_(pool, handle, object);
+    FASTALLOC_STORE_(face->words[index], word | face->session); /* A */
+    FASTALLOC_STEP_();
+    FASTALLOC_STORE_(loaded[0], count - 1); /* B */
+    __atomic_store_n(&gate->busy, 0u, __ATOMIC_RELEASE);
+    *handle = word >> FASTALLOC_OWNER_BITS_ << face->index_bits | index;
+    if (object)
+        *object = face->objects + index * face->stride;
+    return 0;
+}
+
+__attribute__((always_inline)) static inline int
+fastalloc_free_inline_(fastalloc_pool *pool, fastalloc_handle handle)
+{
+    const struct fastalloc_face_ *face = (const struct fastalloc_face_ *)pool;
+    const struct fastalloc_lane_ *lane = &fastalloc_lanes_[face->lane];
+    struct fastalloc_gate_ *gate = lane->gate;
+    uint64_t index = handle & face->index_mask;
+    uint64_t idle = handle >> face->index_bits << FASTALLOC_OWNER_BITS_;
+    uint32_t *loaded, count;
+
+    if (FASTALLOC_UNLIKELY_(!gate) || FASTALLOC_UNLIKELY_(index >= face->slots) ||
+        FASTALLOC_UNLIKELY_(handle >= face->last_handle))
+        return fastalloc_free_slow_(pool, handle);
+    FASTALLOC_STORE_(gate->busy, 1u);
+    FASTALLOC_STEP_();
+    loaded = lane->loaded;
+    count = FASTALLOC_LOAD_(loaded[0]);
+    if (FASTALLOC_UNLIKELY_(FASTALLOC_LOAD_(gate->revoked)) ||
+        FASTALLOC_UNLIKELY_(count >= face->magazine_size) ||
+        FASTALLOC_UNLIKELY_(FASTALLOC_LOAD_(face->words[index]) != (idle | face->session)))
+        return fastalloc_free_slow_(pool, handle);
+    FASTALLOC_STORE_(loaded[count + 1], (uint32_t)index); /* C */
+    FASTALLOC_STEP_();
+    FASTALLOC_STORE_(loaded[0], count + 1); /* D */
+    FASTALLOC_STEP_();
+    FASTALLOC_STORE_(face->words[index], idle + (FASTALLOC_OWNER_MASK_ + 1u)); /* E */
+    __atomic_store_n(&gate->busy, 0u, __ATOMIC_RELEASE);
+    return 0;
+}
+
+__attribute__((always_inline)) static inline void *
+fastalloc_get_inline_(fastalloc_pool *pool, fastalloc_handle handle)
+{
+    const struct fastalloc_face_ *face = (const struct fastalloc_face_ *)pool;
+    uint64_t index = handle & face->index_mask;
+    uint64_t word;
+
+    if (FASTALLOC_UNLIKELY_(index >= face->slots))
+        return fastalloc_get_slow_(pool, handle);
+    word = FASTALLOC_LOAD_(face->words[index]);
+    if (FASTALLOC_UNLIKELY_(word >> FASTALLOC_OWNER_BITS_ != handle >> face->index_bits) ||
+        FASTALLOC_UNLIKELY_(!(word & FASTALLOC_OWNER_MASK_)))
+        return fastalloc_get_slow_(pool, handle);
+    return face->objects + index * face->stride;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#ifdef FASTALLOC_INLINE
+#define fastalloc_alloc(pool, handle, object) fastalloc_alloc_inline_(pool, handle, object)
+#define fastalloc_free(pool, handle) fastalloc_free_inline_(pool, handle)
+#define fastalloc_get(pool, handle) fastalloc_get_inline_(pool, handle)
+#endif
+
+#endif /* FASTALLOC_INLINE_H */

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * bitmap: see bitmap.h.
+ */
+#include "bitmap.h"
+
+#include "slot.h"
+
+/* The word of `level` that stands for slot `index`. */
+static uint64_t *word_at(const struct segment *segment, uint32_t level, uint64_t index)
+{
+    uint64_t at = index >> (6 * (level + 1));
+    uint32_t below;
+
+    for (below = 0; below < level; below++)
+        at += segment->geometry.level_words[below];
+    return &segment->bitmap[at];
+}
+
+static uint64_t bit_at(uint32_t level, uint64_t index)
+{
+    return UINT64_C(1) << (index >> (6 * level) & 63);
+}
+
+/* Sets the bits of `index` from `level` upwards. */
+static void set_from(struct segment *segment, uint32_t level, uint64_t index)
+{
+    for (; level < segment->geometry.levels; level++) {
+        uint64_t *word = word_at(segment, level, index);
+        uint64_t bit = bit_at(level, index);
+
+        if (!(shm_load_ordered(word) & bit))
+            __atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);
+    }
+}
+
+/* Clears the parents' bits of a word that is empty, from `level` upwards. */
+static void clear_from(struct segment *segment, uint32_t level, uint64_t index)
+{
+    for (; level < segment->geometry.levels; level++) {
+        uint64_t *parent = word_at(segment, level, index);
+        uint64_t bit = bit_at(level, index);
+        uint64_t before = __atomic_fetch_and(parent, ~bit, __ATOMIC_SEQ_CST);
+
+        if (shm_load_ordered(word_at(segment, level - 1, index))) {
+            set_from(segment, level, index);
+            return;
+        }
+        if (before & ~bit)
+            return;
+    }
+}
+
+void bitmap_set(struct segment *segment, uint64_t index)
+{
+    /* The leaf by an unconditional RMW: the write that the reads above pair with. */
+    __atomic_fetch_or(word_at(segment, 0, index), bit_at(0, index), __ATOMIC_SEQ_CST);
+    set_from(segment, 1, index);
+}
+
+void bitmap_clear(struct segment *segment, uint64_t index)
+{
+    uint64_t bit = bit_at(0, index);
+    uint64_t before = __atomic_fetch_and(word_at(segment, 0, index), ~bit, __ATOMIC_SEQ_CST);
+
+    if (slot_owner_of(shm_load_ordered(&segment->words[index])) == SLOT_RETURNED)
+        bitmap_set(segment, index);
+    else if (!(before & ~bit))
+        clear_from(segment, 1, index);
+}
+
+bool bitmap_has(const struct segment *segment, uint64_t index)
+{
+    uint32_t level;
+
+    for (level = 0; level < segment->geometry.levels; level++)
+        if (!(shm_load_ordered(word_at(segment, level, index)) & bit_at(level, index)))
+            return false;
+    return true;
+}
+
+/* A set bit of `word`, the first from `turn` on. */
+static unsigned pick(uint64_t word, uint64_t turn)
+{
+    unsigned from = turn & 63;
+    uint64_t turned = word >> from | word << ((64 - from) & 63);
+
+    return ((unsigned)__builtin_ctzll(turned) + from) & 63;
+}
+
+uint64_t bitmap_find(struct segment *segment, uint64_t turn)
+{
+    uint32_t top = segment->geometry.levels - 1;
+
+    for (;;) {
+        uint64_t index = 0;
+        uint32_t level = top;
+
+        for (;;) {
+            uint64_t word = shm_load_ordered(word_at(segment, level, index));
+
+            if (!word)
+                break;
+            index |= (uint64_t)pick(word, turn >> (6 * level)) << (6 * level);
+            if (level-- == 0)
+                return index < segment->geometry.max_capacity ? index : BITMAP_NONE;
+        }
+        if (level == top)
+            return BITMAP_NONE;
+        /* A parent's bit over an empty word: somebody is between two steps, or
+         * died there.  Clear it, as they would have, and look again. */
+        clear_from(segment, level + 1, index);
+    }
+}
+
+uint64_t bitmap_count(const struct segment *segment)
+{
+    uint64_t word, count = 0;
+
+    for (word = 0; word < segment->geometry.level_words[0]; word++)
+        count += (uint64_t)__builtin_popcountll(shm_load(&segment->bitmap[word]));
+    return count;
+}
+
+uint64_t bitmap_take(struct segment *segment, uint32_t me, uint64_t turn)
+{
+    uint64_t index;
+    bool taken;
+
+    do {
+        index = bitmap_find(segment, turn);
+        if (index == BITMAP_NONE)
+            return index;
+        taken = slot_claim_returned(segment, index, me);
+        bitmap_clear(segment, index);
+    } while (!taken);
+    return index;
+}

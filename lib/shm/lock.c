@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lock: see lock.h.
+ */
+#include "lock.h"
+
+#include <errno.h>
+
+int lock_init(struct shm_depot *depot)
+{
+    pthread_mutexattr_t attributes;
+    int error = pthread_mutexattr_init(&attributes);
+
+    if (error)
+        return error;
+    error = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    if (!error)
+        error = pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    if (!error)
+        error = pthread_mutex_init(&depot->mutex, &attributes);
+    pthread_mutexattr_destroy(&attributes);
+    return error;
+}
+
+static enum lock_result result_of(int error)
+{
+    switch (error) {
+    case 0:
+        return LOCK_TAKEN;
+    case EOWNERDEAD:
+        return LOCK_DIED;
+    case EBUSY:
+    case ETIMEDOUT:
+    case EAGAIN:
+    case EDEADLK:
+        return LOCK_BUSY;
+    default: /* ENOTRECOVERABLE; EINVAL for a garbled mutex */
+        return LOCK_LOST;
+    }
+}
+
+enum lock_result lock_try(struct shm_depot *depot)
+{
+    return result_of(pthread_mutex_trylock(&depot->mutex));
+}
+
+enum lock_result lock_wait(struct shm_depot *depot, const struct timespec *deadline)
+{
+    return result_of(pthread_mutex_clocklock(&depot->mutex, CLOCK_MONOTONIC, deadline));
+}
+
+void lock_mend(struct shm_depot *depot)
+{
+    pthread_mutex_consistent(&depot->mutex);
+}
+
+void lock_release(struct shm_depot *depot)
+{
+    pthread_mutex_unlock(&depot->mutex);
+}
+
+struct timespec lock_deadline(long us)
+{
+    struct timespec at;
+
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += us / 1000000;
+    at.tv_nsec += us % 1000000 * 1000;
+    if (at.tv_nsec >= 1000000000) {
+        at.tv_sec++;
+        at.tv_nsec -= 1000000000;
+    }
+    return at;
+}
+
+bool lock_passed(const struct timespec *deadline)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec > deadline->tv_sec ||
+           (now.tv_sec == deadline->tv_sec && now.tv_nsec >= deadline->tv_nsec);
+}

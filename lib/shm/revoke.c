@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * revoke: see revoke.h.
+ */
+#include "revoke.h"
+
+#include "magazine.h"
+
+#include <linux/membarrier.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static bool membarrier(int command)
+{
+    return syscall(SYS_membarrier, command, 0, 0) == 0;
+}
+
+bool revoke_register(void)
+{
+    return membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED);
+}
+
+bool revoke_begin(struct segment *segment, const struct actor *actor,
+                  struct revocation *revocation)
+{
+    uint32_t c;
+
+    if (!revocation->notes)
+        revocation->notes = calloc(segment->geometry.caches, sizeof *revocation->notes);
+    if (!revocation->notes)
+        return false;
+    for (c = 0; c < segment->geometry.caches; c++) {
+        struct shm_cache *record = &segment->caches[c];
+
+        revocation->notes[c].epoch = shm_load_ordered(&record->epoch);
+        revocation->notes[c].moves = shm_load_ordered(&record->moves);
+        if (c != actor->cache && shm_load(&record->holder))
+            shm_store_ordered(&record->gate.revoked, 1u);
+    }
+    return membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED);
+}
+
+void revoke_end(struct revocation *revocation)
+{
+    free(revocation->notes);
+    revocation->notes = NULL;
+}
+
+/* Step 4 for one cache that is not busy. */
+static enum revoke_result take_from(struct segment *segment, const struct actor *actor, uint32_t c,
+                                    const struct revoke_note *note, uint32_t *magazine,
+                                    uint64_t *word)
+{
+    enum revoke_result result = REVOKE_NONE;
+    struct cache_notes held;
+    int i;
+
+    cache_read_notes(segment, c, &held);
+    for (i = 0; i < 2; i++) {
+        if (held.magazine[i] == CACHE_NONE || !magazine_count(segment, held.magazine[i]))
+            continue;
+        result = REVOKE_AGAIN;
+        /* The epoch after the notes: an owner who came back changes it before it
+         * notes new words, so these are from before, and his CAS or ours wins. */
+        if (shm_load_ordered(&segment->caches[c].epoch) != note->epoch)
+            break;
+        *word = held.word[i];
+        __atomic_fetch_add(&segment->caches[c].moves, 1, __ATOMIC_SEQ_CST);
+        if (magazine_pass(segment, held.magazine[i], word, actor->session, 0)) {
+            *magazine = held.magazine[i];
+            return REVOKE_TOOK;
+        }
+    }
+    return result;
+}
+
+/* Whether some session owns a magazine that is in no cache: in transit, or left
+ * there by a death. */
+static bool some_in_transit(const struct segment *segment)
+{
+    uint32_t magazine, c, owned = 0, held = 0;
+
+    for (magazine = 0; magazine < segment->geometry.magazines; magazine++)
+        owned += slot_owner_is_session(
+            segment, magazine_owner(shm_load_ordered(&segment->magazine_words[magazine])));
+    for (c = 0; c < segment->geometry.caches; c++)
+        held += (shm_load_ordered(&segment->caches[c].loaded) != 0) +
+                (shm_load_ordered(&segment->caches[c].previous) != 0);
+    return owned > held;
+}
+
+enum revoke_result revoke_take(struct segment *segment, const struct actor *actor,
+                               const struct revocation *revocation, uint32_t *magazine,
+                               uint64_t *word)
+{
+    bool busy = false, again = false;
+    uint32_t c;
+
+    for (c = 0; c < segment->geometry.caches; c++) {
+        if (c == actor->cache)
+            continue;
+        if (shm_load_ordered(&segment->caches[c].gate.busy)) {
+            busy = true;
+            continue;
+        }
+        switch (take_from(segment, actor, c, &revocation->notes[c], magazine, word)) {
+        case REVOKE_TOOK:
+            return REVOKE_TOOK;
+        case REVOKE_AGAIN:
+            again = true;
+            break;
+        case REVOKE_NONE:
+        case REVOKE_BUSY:
+            break;
+        }
+    }
+    for (c = 0; c < segment->geometry.caches && !again; c++)
+        again = c != actor->cache &&
+                shm_load_ordered(&segment->caches[c].moves) != revocation->notes[c].moves;
+    if (again)
+        return REVOKE_AGAIN;
+    return busy || some_in_transit(segment) ? REVOKE_BUSY : REVOKE_NONE;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * slot: the slot word and all its transitions.  Nobody else writes a slot word,
+ * but the inlined fast path (fastalloc/inline.h), which holds `take` and `put`
+ * below in the form the compiler likes best.
+ *
+ *   64 bits: generation (48) | owner (16)
+ *
+ *                     take: store g|me
+ *   idle g|0  ------------------------------->  live g|session
+ *      ^                                          |   ^    |
+ *      |  put: store g+1|0                        |   |    | own, give: CAS g|other
+ *      +------------------------------------------+   +----+
+ *      |                                          |
+ *      |                 return, sweep: CAS g+1|RETURNED
+ *      |                                          v
+ *   (never)   claim_returned: CAS g|me   returned g|RETURNED, flagged in the bitmap
+ *
+ *   zero: never used --- claim_fresh: CAS first_generation|me ---> live
+ *
+ * `take` and `put` are plain stores: the caller owns, beyond doubt, the magazine
+ * the slot lies in or the slot itself.  Everything else is a CAS, because a
+ * sweep, an adopter or another thread may be after the same word; whoever loses is
+ * told.  The order of each with its neighbours (magazine count, bitmap bit) is the
+ * caller's, and stands there.
+ *
+ * Generations have as many bits as the handle leaves beside the index, at most
+ * 48, begin at random in each pool, and skip 0 when they wrap.  With a million
+ * slots they have 44 bits: one slot freed every 5 ns wraps after a day, and a
+ * handle that old, kept that long, is then taken for good once in 2^44 frees.
+ */
+#ifndef SHM_SLOT_H
+#define SHM_SLOT_H
+
+#include "layout.h"
+
+#define SLOT_INDEX_BITS_MIN 16u /* so that a generation fits its 48 bits */
+
+enum slot_owner {
+    SLOT_IDLE = 0,
+    SLOT_QUARANTINED = 0xfffc,
+    SLOT_SHARED = 0xfffd,
+    SLOT_ANYONE = 0xfffe,
+    SLOT_RETURNED = 0xffff
+};
+
+static inline uint64_t slot_word(uint64_t generation, uint32_t owner)
+{
+    return generation << FASTALLOC_OWNER_BITS_ | owner;
+}
+
+static inline uint32_t slot_owner_of(uint64_t word)
+{
+    return (uint32_t)(word & FASTALLOC_OWNER_MASK_);
+}
+
+static inline uint64_t slot_generation_of(uint64_t word)
+{
+    return word >> FASTALLOC_OWNER_BITS_;
+}
+
+/* The last generation there is. */
+static inline uint64_t slot_generation_last(uint32_t index_bits)
+{
+    return UINT64_MAX >> index_bits;
+}
+
+/* The generation after `generation`: wraps, skipping 0. */
+static inline uint64_t slot_generation_next(uint64_t generation, uint32_t index_bits)
+{
+    return generation >= slot_generation_last(index_bits) ? 1 : generation + 1;
+}
+
+/* Any number made into a generation. */
+static inline uint64_t slot_generation_within(uint64_t number, uint32_t index_bits)
+{
+    uint64_t generation = number & slot_generation_last(index_bits);
+
+    return generation ? generation : 1;
+}
+
+static inline fastalloc_handle slot_handle(const struct segment *segment, uint64_t word,
+                                           uint64_t index)
+{
+    return slot_generation_of(word) << segment->geometry.index_bits | index;
+}
+
+/* The index in a handle; not bounded. */
+static inline uint64_t slot_index(const struct segment *segment, fastalloc_handle handle)
+{
+    return handle & ((UINT64_C(1) << segment->geometry.index_bits) - 1);
+}
+
+/* Whether an owner is a session there could be. */
+static inline bool slot_owner_is_session(const struct segment *segment, uint32_t owner)
+{
+    return owner >= 1 && owner <= segment->geometry.sessions;
+}
+
+/* Stores g|me.  The word is idle, and in a magazine of the caller's. */
+void slot_take(struct segment *segment, uint64_t index, uint64_t word, uint32_t me);
+
+/* Stores the next generation, idle.  The word is g|me, and the caller has just
+ * entered the slot into a magazine of its own. */
+void slot_put(struct segment *segment, uint64_t index, uint64_t word);
+
+/* Stores g|0 again: undoes a slot_take() nobody was told of. */
+void slot_put_unused(struct segment *segment, uint64_t index, uint64_t word);
+
+/* CAS from never used to first_generation|me.  False: somebody used it. */
+bool slot_claim_fresh(struct segment *segment, uint64_t index, uint32_t me);
+
+/* CAS from g|RETURNED to g|me.  False: it is not returned (any more). */
+bool slot_claim_returned(struct segment *segment, uint64_t index, uint32_t me);
+
+/* CAS from `word` (a live one) to the next generation, RETURNED.  The caller sets
+ * the bitmap's bit next.  False: the word has changed. */
+bool slot_return(struct segment *segment, uint64_t index, uint64_t word);
+
+/* Makes `me` the owner of a live slot by CAS, from whichever session has it, or
+ * from ANYONE.  *word gets g|me.  Returns 0 (also when it was `me`'s already),
+ * FASTALLOC_E_HANDLE, _STALE, or _DOUBLE_FREE: stale by just one free, idle since. */
+int slot_own(struct segment *segment, fastalloc_handle handle, uint32_t me, uint64_t *word);
+
+/* CAS from g|from to g|to, for a gift.  Returns as slot_own(); FASTALLOC_E_STALE
+ * when `from` does not own the slot. */
+int slot_give(struct segment *segment, fastalloc_handle handle, uint32_t from, uint32_t to);
+
+/* What is wrong with a handle, given its slot's word: as slot_own(). */
+int slot_diagnose(const struct segment *segment, fastalloc_handle handle);
+
+#endif

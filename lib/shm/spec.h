@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * spec: what somebody wants a pool to be, and whether it can be.  The one home
+ * of the rules about names, sizes, alignments and counts: the client applies
+ * them for a quick answer, the daemon because it trusts nobody.
+ */
+#ifndef SHM_SPEC_H
+#define SHM_SPEC_H
+
+#include "reason.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SPEC_NAME_MAX 255       /* bytes, without the NUL */
+#define SPEC_TYPE_NAME_MAX 63   /* bytes, without the NUL */
+#define SPEC_CAPACITY_MAX (UINT64_C(1) << 31)
+#define SPEC_SESSIONS_MAX 60000u
+#define SPEC_THREADS_MAX 65536u
+#define SPEC_THREADS_DEFAULT 128u
+#define SPEC_SESSIONS_DEFAULT 256u
+#define SPEC_MODE_DEFAULT 0600u
+
+struct pool_spec {
+    char name[SPEC_NAME_MAX + 1];
+    char type_name[SPEC_TYPE_NAME_MAX + 1];
+    uint32_t type_version;
+    uint32_t lifetime;     /* FASTALLOC_UNTIL_LAST_DETACH, FASTALLOC_PERSISTENT */
+    uint32_t mode;         /* permission bits of 0666 */
+    uint32_t max_threads;
+    uint32_t max_sessions;
+    uint32_t flags;        /* features asked for: none yet, must be 0 */
+    uint64_t object_size;
+    uint64_t alignment;
+    uint64_t capacity;     /* slots usable from the start */
+    uint64_t max_capacity; /* slots the segment has room for */
+};
+
+/* Whether `length` bytes are a name a pool can have: 1 to 255 bytes of UTF-8
+ * without NUL, "/" or control characters, not "." or "..".
+ * Returns 0 or FASTALLOC_E_NAME. */
+int spec_check_name(const void *bytes, size_t length, struct reason *why);
+
+/* Puts defaults where a field is 0 (alignment, max_capacity, max_threads,
+ * max_sessions, mode), then checks everything but the name.  Returns 0 or
+ * FASTALLOC_E_SIZE, _CAPACITY, _OVERFLOW, _LIMIT, _ALIGNMENT, _INVALID, _NAME (for
+ * the type's name). */
+int spec_complete(struct pool_spec *spec, struct reason *why);
+
+/* Whether a pool made by `actual` is what `expected` takes it for: type name,
+ * version, size and alignment, each where it is not empty or 0.  Returns 0 or
+ * FASTALLOC_E_TYPE, _TYPE_SIZE, _TYPE_VERSION. */
+int spec_match(const struct pool_spec *expected, const struct pool_spec *actual,
+               struct reason *why);
+
+#endif

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * supply: see supply.h.
+ *
+ * Fresh slots: the word is claimed by CAS first, then the bump index, a hint,
+ * raised.  Died between: the slot is the dead session's and swept; the next one
+ * finds the word taken and goes on.  So all words below the hint were claimed.
+ * Further ones go into the loaded magazine as in a free, from the claimer's hands.
+ *
+ * Returned slots: bitmap.h.
+ */
+#include "supply.h"
+
+#include "bitmap.h"
+#include "depot.h"
+#include "magazine.h"
+#include "revoke.h"
+#include "slot.h"
+
+#include <time.h>
+
+#define PAUSE_FIRST_US 20
+#define PAUSE_LAST_US 2000
+#define ROUND_PATIENCE_US 5000 /* for a depot's lock, in one round */
+
+enum outcome {
+    FOUND,
+    NOTHING,  /* nothing there */
+    CONTENDED, /* a depot that may have some is locked */
+    LOST      /* a depot's lock is damaged */
+};
+
+static bool has_cache(const struct actor *actor)
+{
+    return actor->cache != CACHE_NONE;
+}
+
+/* -------------------------------------------------- within one's own cache */
+
+/* Pops from the loaded magazine, or the previous one. */
+static bool pop_cached(struct segment *segment, const struct actor *actor, uint64_t *index)
+{
+    bool popped = false;
+    int magazine;
+
+    cache_enter(segment, actor);
+    for (magazine = 0; magazine < 2 && !popped; magazine++) {
+        uint32_t loaded = cache_loaded(segment, actor);
+
+        popped = loaded != CACHE_NONE && magazine_pop(segment, loaded, actor->session, index);
+        if (!popped && cache_previous(segment, actor) != CACHE_NONE)
+            cache_swap(segment, actor);
+    }
+    cache_leave(segment, actor);
+    return popped;
+}
+
+static bool push_cached(struct segment *segment, const struct actor *actor, uint64_t index,
+                        uint64_t word)
+{
+    bool pushed = false;
+    int magazine;
+
+    cache_enter(segment, actor);
+    for (magazine = 0; magazine < 2 && !pushed; magazine++) {
+        uint32_t loaded = cache_loaded(segment, actor);
+
+        pushed = loaded != CACHE_NONE &&
+                 magazine_count(segment, loaded) < segment->geometry.magazine_size;
+        if (pushed)
+            magazine_push(segment, loaded, index, word, false);
+        else if (cache_previous(segment, actor) != CACHE_NONE)
+            cache_swap(segment, actor);
+    }
+    cache_leave(segment, actor);
+    return pushed;
+}
+
+/* Sees to it that there is a loaded magazine to put further slots into. */
+static void ensure_loaded(struct segment *segment, const struct actor *actor)
+{
+    uint32_t magazine;
+    uint64_t word;
+
+    cache_enter(segment, actor);
+    if (cache_loaded(segment, actor) == CACHE_NONE &&
+        magazine_fresh(segment, actor->session, &magazine, &word))
+        cache_load(segment, actor, magazine, word, &word);
+    cache_leave(segment, actor);
+}
+
+/* ---------------------------------------------------------------- depots */
+
+/* Places a magazine of the actor's into its cache, depot `d` being locked: what it displaces
+ * goes there. */
+static void place_locked(struct segment *segment, const struct actor *actor, uint32_t d,
+                         uint32_t magazine, uint64_t word)
+{
+    uint64_t displaced_word;
+    uint32_t displaced = cache_load(segment, actor, magazine, word, &displaced_word);
+
+    if (displaced != CACHE_NONE)
+        depot_give_locked(segment, d, displaced, displaced_word);
+}
+
+/* Takes one slot from a locked depot: into the cache comes a whole magazine; an
+ * actor without a cache owns the magazine while it holds the lock. */
+static bool take_locked(struct segment *segment, const struct actor *actor, uint32_t d,
+                        uint64_t *index)
+{
+    uint32_t magazine;
+    bool popped = false;
+    uint64_t word;
+
+    if (!has_cache(actor)) {
+        while (!popped &&
+               depot_take_stock_locked(segment, d, actor->session, &magazine, &word)) {
+            popped = magazine_pop(segment, magazine, actor->session, index);
+            depot_give_locked(segment, d, magazine, word);
+        }
+        return popped;
+    }
+    if (!depot_has_stock(segment, d))
+        return false; /* and no move, that would put thieves off */
+    cache_enter(segment, actor);
+    cache_moves(segment, actor);
+    while (!popped && depot_take_stock_locked(segment, d, actor->session, &magazine, &word)) {
+        place_locked(segment, actor, d, magazine, word);
+        popped = magazine_pop(segment, magazine, actor->session, index);
+    }
+    cache_leave(segment, actor);
+    return popped;
+}
+
+/* Looks through the depots, the actor's first.  Without `deadline` only at those
+ * that seem to have stock, and waits for none; with it at all, waiting. */
+static enum outcome take_from_depots(struct segment *segment, const struct actor *actor,
+                                     const struct timespec *deadline, uint64_t *index)
+{
+    enum outcome outcome = NOTHING;
+    uint32_t turn;
+
+    for (turn = 0; turn < segment->geometry.depots; turn++) {
+        uint32_t d = (actor->depot + turn) % segment->geometry.depots;
+        bool popped;
+
+        if (!deadline && !depot_has_stock(segment, d))
+            continue;
+        switch (depot_lock(segment, d, deadline)) {
+        case LOCK_TAKEN:
+        case LOCK_DIED:
+            popped = take_locked(segment, actor, d, index);
+            depot_unlock(segment, d);
+            if (popped)
+                return FOUND;
+            break;
+        case LOCK_BUSY:
+            outcome = CONTENDED;
+            break;
+        case LOCK_LOST:
+            if (outcome == NOTHING)
+                outcome = LOST;
+            break;
+        }
+    }
+    return outcome;
+}
+
+/* ------------------------------------------- never used and returned slots */
+
+/* Claims the next slot never used. */
+static bool claim_fresh(struct segment *segment, uint32_t me, uint64_t *next, uint64_t *index)
+{
+    uint64_t capacity = segment_capacity(segment), at;
+
+    for (at = *next; at < capacity; at++)
+        if (slot_claim_fresh(segment, at, me)) {
+            *index = at;
+            *next = at + 1;
+            return true;
+        }
+    *next = capacity;
+    return false;
+}
+
+/* Takes one slot for the caller and, given a cache, as many more as the loaded
+ * magazine has room for, by `claim`. */
+static bool claim_many(struct segment *segment, const struct actor *actor, uint64_t *next,
+                       bool (*claim)(struct segment *, uint32_t, uint64_t *, uint64_t *),
+                       uint64_t *index)
+{
+    uint32_t loaded;
+    uint64_t more;
+
+    if (!claim(segment, actor->session, next, index))
+        return false;
+    if (!has_cache(actor))
+        return true;
+    ensure_loaded(segment, actor);
+    cache_enter(segment, actor);
+    cache_moves(segment, actor);
+    loaded = cache_loaded(segment, actor);
+    while (loaded != CACHE_NONE &&
+           magazine_count(segment, loaded) < segment->geometry.magazine_size &&
+           claim(segment, actor->session, next, &more))
+        magazine_push(segment, loaded, more, shm_load(&segment->words[more]), true);
+    cache_leave(segment, actor);
+    return true;
+}
+
+static bool take_fresh(struct segment *segment, const struct actor *actor, uint64_t *index)
+{
+    uint64_t *bump = &segment->header->bump;
+    uint64_t hint = shm_load(bump), next = hint;
+    bool taken;
+
+    if (hint >= segment_capacity(segment))
+        return false;
+    taken = claim_many(segment, actor, &next, claim_fresh, index);
+    while (hint < next && !shm_cas(bump, &hint, next))
+        ;
+    return taken;
+}
+
+static bool claim_returned(struct segment *segment, uint32_t me, uint64_t *turn, uint64_t *index)
+{
+    *index = bitmap_take(segment, me, *turn);
+    return *index != BITMAP_NONE;
+}
+
+static bool take_returned(struct segment *segment, const struct actor *actor, uint64_t *index)
+{
+    uint64_t turn = actor->turn;
+
+    return claim_many(segment, actor, &turn, claim_returned, index);
+}
+
+/* In a pool without magazines: the slot words themselves, at most a few hundred. */
+static bool take_by_looking(struct segment *segment, const struct actor *actor, uint64_t *index)
+{
+    uint64_t at, capacity = segment_capacity(segment);
+
+    for (at = 0; at < capacity; at++)
+        if (slot_claim_returned(segment, at, actor->session) ||
+            slot_claim_fresh(segment, at, actor->session)) {
+            bitmap_clear(segment, at);
+            *index = at;
+            return true;
+        }
+    return false;
+}
+
+/* --------------------------------------------------------- other caches */
+
+/* Locks whichever depot can be had, the actor's first. */
+static bool lock_some(struct segment *segment, const struct actor *actor, uint32_t *d)
+{
+    uint32_t turn;
+
+    for (turn = 0; turn < segment->geometry.depots; turn++) {
+        *d = (actor->depot + turn) % segment->geometry.depots;
+        if (depot_lock(segment, *d, NULL) == LOCK_TAKEN)
+            return true;
+    }
+    return false;
+}
+
+/* One round of revocation, its marks being set and the ordinary sources looked at. */
+static enum revoke_result steal(struct segment *segment, const struct actor *actor,
+                                const struct revocation *revocation, uint64_t *index)
+{
+    enum revoke_result result;
+    uint32_t magazine, d;
+    uint64_t word;
+
+    if (!lock_some(segment, actor, &d))
+        return REVOKE_BUSY;
+    if (has_cache(actor))
+        cache_enter(segment, actor);
+    result = revoke_take(segment, actor, revocation, &magazine, &word);
+    if (result == REVOKE_TOOK) {
+        if (!magazine_pop(segment, magazine, actor->session, index))
+            result = REVOKE_AGAIN;
+        if (has_cache(actor))
+            place_locked(segment, actor, d, magazine, word);
+        else
+            depot_give_locked(segment, d, magazine, word);
+    }
+    if (has_cache(actor))
+        cache_leave(segment, actor);
+    depot_unlock(segment, d);
+    return result;
+}
+
+/* ---------------------------------------------------------------- both */
+
+static void pause_for(unsigned *us)
+{
+    struct timespec pause = {0, (long)*us * 1000};
+
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+    if (*us < PAUSE_LAST_US)
+        *us *= 2;
+}
+
+/* Whoever is wanted by a thief gives what it has cached to the depot. */
+static void yield_to_thief(struct segment *segment, const struct actor *actor)
+{
+    if (has_cache(actor) && cache_revoked(segment, actor))
+        cache_yield(segment, actor);
+}
+
+/* A look at the ordinary sources. */
+static enum outcome take_ordinary(struct segment *segment, const struct actor *actor,
+                                  const struct timespec *deadline, uint64_t *index)
+{
+    enum outcome depots;
+
+    if (has_cache(actor) && pop_cached(segment, actor, index))
+        return FOUND;
+    /* Without a cache a lock costs more than the bitmap. */
+    if (!has_cache(actor) && take_returned(segment, actor, index))
+        return FOUND;
+    depots = take_from_depots(segment, actor, deadline, index);
+    if (depots == FOUND || take_fresh(segment, actor, index) ||
+        take_returned(segment, actor, index))
+        return FOUND;
+    return depots;
+}
+
+/* What a round of revocation that took nothing says, after a look at the
+ * ordinary sources that ended in `ordinary`. */
+static int verdict(enum revoke_result result, enum outcome ordinary)
+{
+    if (result != REVOKE_NONE || ordinary == CONTENDED)
+        return FASTALLOC_E_STALLED;
+    return ordinary == LOST ? FASTALLOC_E_POISONED : FASTALLOC_E_EXHAUSTED;
+}
+
+/* Nothing in the ordinary sources at first sight: finds a slot, or proof that
+ * there is none, or by the deadline that the way to some is barred. */
+static int insist(struct segment *segment, const struct actor *actor, uint64_t *index)
+{
+    struct timespec deadline = lock_deadline(SUPPLY_PATIENCE_US);
+    struct revocation revocation = {NULL};
+    enum revoke_result result = REVOKE_AGAIN;
+    unsigned pause = PAUSE_FIRST_US;
+    int error;
+
+    if (segment->geometry.caches == 0)
+        return take_by_looking(segment, actor, index) ? 0 : FASTALLOC_E_EXHAUSTED;
+    do {
+        struct timespec round = lock_deadline(ROUND_PATIENCE_US);
+        enum outcome ordinary;
+
+        error = FASTALLOC_E_STALLED;
+        if (result == REVOKE_AGAIN && !revoke_begin(segment, actor, &revocation))
+            break;
+        ordinary = take_ordinary(segment, actor, &round, index);
+        if (ordinary != FOUND)
+            result = steal(segment, actor, &revocation, index);
+        if (ordinary == FOUND || result == REVOKE_TOOK) {
+            error = 0;
+            break;
+        }
+        error = verdict(result, ordinary);
+        if (error == FASTALLOC_E_STALLED && result != REVOKE_AGAIN)
+            pause_for(&pause);
+    } while (error == FASTALLOC_E_STALLED && !lock_passed(&deadline));
+    revoke_end(&revocation);
+    return error;
+}
+
+int supply_alloc(struct segment *segment, const struct actor *actor, uint64_t *index,
+                 uint64_t *word)
+{
+    uint64_t found;
+    int error = 0;
+
+    yield_to_thief(segment, actor);
+    if (take_ordinary(segment, actor, NULL, &found) != FOUND)
+        error = insist(segment, actor, &found);
+    if (error)
+        return error;
+    *index = found;
+    *word = shm_load(&segment->words[found]);
+    return 0;
+}
+
+/* Makes room in the cache: an empty magazine comes, a full one may go. */
+static bool make_room(struct segment *segment, const struct actor *actor)
+{
+    uint32_t turn, magazine, displaced;
+    uint64_t word, displaced_word;
+
+    ensure_loaded(segment, actor);
+    for (turn = 0; turn < segment->geometry.depots; turn++) {
+        uint32_t d = (actor->depot + turn) % segment->geometry.depots;
+        bool room;
+
+        if (depot_lock(segment, d, NULL) != LOCK_TAKEN)
+            continue;
+        cache_enter(segment, actor);
+        cache_moves(segment, actor);
+        room = depot_take_room_locked(segment, d, actor->session, &magazine, &word) ||
+               magazine_fresh(segment, actor->session, &magazine, &word);
+        if (room) {
+            displaced = cache_rotate(segment, actor, magazine, word, &displaced_word);
+            if (displaced != CACHE_NONE)
+                depot_give_locked(segment, d, displaced, displaced_word);
+        }
+        cache_leave(segment, actor);
+        depot_unlock(segment, d);
+        if (room)
+            return true;
+    }
+    return false;
+}
+
+void supply_free(struct segment *segment, const struct actor *actor, uint64_t index,
+                 uint64_t word)
+{
+    if (has_cache(actor)) {
+        yield_to_thief(segment, actor);
+        if (push_cached(segment, actor, index, word) ||
+            (make_room(segment, actor) && push_cached(segment, actor, index, word)))
+            return;
+    }
+    if (slot_return(segment, index, word))
+        bitmap_set(segment, index);
+}
