@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * object: allocating, freeing, reaching and passing on slots: the library's side
+ * of the fast path, and the slow ways on from it.
+ */
+#include "attach.h"
+#include "fault.h"
+#include "pool.h"
+#include "shm/cache.h"
+#include "shm/session.h"
+#include "shm/slot.h"
+#include "shm/supply.h"
+#include "thread.h"
+
+#include <fastalloc/fastalloc.h>
+
+/* ---------------------------------------------------------------- alloc */
+
+static int state_error(const struct segment *segment)
+{
+    switch (segment_state(segment)) {
+    case POOL_LIVE:
+        return 0;
+    case POOL_DESTROYED:
+        return FASTALLOC_E_DESTROYED;
+    default:
+        return FASTALLOC_E_POISONED;
+    }
+}
+
+/* In a local pool nobody but its users sweeps.  True when there was something
+ * to sweep. */
+static bool sweep_if_local(fastalloc_pool *pool)
+{
+    bool swept = false;
+
+    if (pool->client)
+        return false;
+    pthread_mutex_lock(&pool->mutex);
+    swept = attach_local_sweep(&pool->segment, pool->descriptor) > 0;
+    pthread_mutex_unlock(&pool->mutex);
+    return swept;
+}
+
+int fastalloc_alloc_slow_(fastalloc_pool *pool, fastalloc_handle *handle, void **object)
+{
+    struct thread *thread;
+    struct actor actor;
+    uint64_t index = 0, word = 0;
+    int error;
+
+    thread = thread_begin(pool, &error);
+    if (!thread)
+        return error;
+    actor = thread_actor(thread, pool);
+    error = state_error(&pool->segment);
+    if (!error)
+        error = supply_alloc(&pool->segment, &actor, &index, &word);
+    if ((error == FASTALLOC_E_EXHAUSTED || error == FASTALLOC_E_STALLED) && sweep_if_local(pool))
+        error = supply_alloc(&pool->segment, &actor, &index, &word);
+    thread_end(thread, pool);
+    if (error)
+        return fault_note(error, "alloc", pool, FASTALLOC_NONE);
+    *handle = slot_handle(&pool->segment, word, index);
+    if (object)
+        *object = pool->face.objects + index * pool->face.stride;
+    return 0;
+}
+
+int fastalloc_alloc(fastalloc_pool *pool, fastalloc_handle *handle, void **object)
+{
+    if (FASTALLOC_UNLIKELY_(!pool) || FASTALLOC_UNLIKELY_(!handle))
+        return fault_set(FASTALLOC_E_INVALID, "fastalloc_alloc: %s is NULL",
+                         !pool ? "pool" : "handle");
+    return fastalloc_alloc_inline_(pool, handle, object);
+}
+
+/* ----------------------------------------------------------------- free */
+
+int fastalloc_free_slow_(fastalloc_pool *pool, fastalloc_handle handle)
+{
+    struct thread *thread;
+    struct actor actor;
+    uint64_t word;
+    int error;
+
+    thread = thread_begin(pool, &error);
+    if (!thread)
+        return error;
+    actor = thread_actor(thread, pool);
+    error = slot_own(&pool->segment, handle, actor.session, &word);
+    if (!error)
+        supply_free(&pool->segment, &actor, slot_index(&pool->segment, handle), word);
+    thread_end(thread, pool);
+    return error ? fault_note(error, "free", pool, handle) : 0;
+}
+
+int fastalloc_free(fastalloc_pool *pool, fastalloc_handle handle)
+{
+    if (FASTALLOC_UNLIKELY_(!pool))
+        return fault_set(FASTALLOC_E_INVALID, "fastalloc_free: pool is NULL");
+    return fastalloc_free_inline_(pool, handle);
+}
+
+/* ------------------------------------------------------------------ get */
+
+void *fastalloc_get_slow_(fastalloc_pool *pool, fastalloc_handle handle)
+{
+    int error = slot_diagnose(&pool->segment, handle);
+
+    /* A slot of this generation that is idle was given to nobody yet. */
+    fault_note(error, "get", pool, handle);
+    return NULL;
+}
+
+void *fastalloc_get(fastalloc_pool *pool, fastalloc_handle handle)
+{
+    if (FASTALLOC_UNLIKELY_(!pool)) {
+        fault_set(FASTALLOC_E_INVALID, "fastalloc_get: pool is NULL");
+        return NULL;
+    }
+    return fastalloc_get_inline_(pool, handle);
+}
+
+/* ----------------------------------------------------------- passing on */
+
+int fastalloc_adopt(fastalloc_pool *pool, fastalloc_handle handle)
+{
+    struct thread *thread;
+    uint64_t word;
+    int error;
+
+    if (!pool)
+        return fault_set(FASTALLOC_E_INVALID, "fastalloc_adopt: pool is NULL");
+    thread = thread_begin(pool, &error);
+    if (!thread)
+        return error;
+    error = slot_own(&pool->segment, handle, pool->face.session, &word);
+    thread_end(thread, pool);
+    if (error == FASTALLOC_E_DOUBLE_FREE)
+        error = FASTALLOC_E_STALE;
+    return error ? fault_note(error, "adopt", pool, handle) : 0;
+}
+
+int fastalloc_give(fastalloc_pool *pool, fastalloc_handle handle, uint32_t session)
+{
+    struct thread *thread;
+    int error;
+
+    if (!pool)
+        return fault_set(FASTALLOC_E_INVALID, "fastalloc_give: pool is NULL");
+    thread = thread_begin(pool, &error);
+    if (!thread)
+        return error;
+    error = session_give(&pool->segment, pool->face.session, session, handle);
+    thread_end(thread, pool);
+    if (error == FASTALLOC_E_DOUBLE_FREE)
+        error = FASTALLOC_E_STALE;
+    if (error == FASTALLOC_E_SESSION)
+        return fault_set(error,
+                         "give: pool \"%s\" has no live session %u: did the receiver end? Its "
+                         "number is fastalloc_pool_session() there",
+                         pool->spec.name, session);
+    return error ? fault_note(error, "give", pool, handle) : 0;
+}
+
+/* -------------------------------------------------------------- batches */
+
+int fastalloc_alloc_batch(fastalloc_pool *pool, size_t count, fastalloc_handle *handles,
+                          void **objects)
+{
+    size_t done;
+    int error;
+
+    if (!pool || (!handles && count))
+        return fault_set(FASTALLOC_E_INVALID, "fastalloc_alloc_batch: %s is NULL",
+                         !pool ? "pool" : "handles");
+    for (done = 0; done < count; done++) {
+        fastalloc_handle handle;
+        void *object;
+
+        error = fastalloc_alloc_inline_(pool, &handle, &object);
+        if (error)
+            goto undo;
+        handles[done] = handle;
+        if (objects)
+            objects[done] = object;
+    }
+    return 0;
+
+undo:
+    while (done > 0)
+        fastalloc_free_inline_(pool, handles[--done]);
+    return error;
+}
+
+int fastalloc_free_batch(fastalloc_pool *pool, size_t count, const fastalloc_handle *handles,
+                         size_t *freed)
+{
+    int first = 0, error;
+    size_t i, done = 0;
+
+    if (!pool || (!handles && count))
+        return fault_set(FASTALLOC_E_INVALID, "fastalloc_free_batch: %s is NULL",
+                         !pool ? "pool" : "handles");
+    for (i = 0; i < count; i++) {
+        error = fastalloc_free_inline_(pool, handles[i]);
+        if (!error)
+            done++;
+        else if (!first)
+            first = error;
+    }
+    if (freed)
+        *freed = done;
+    return first;
+}
+
+/* ---------------------------------------------------------- scope-bound */
+
+fastalloc_owned fastalloc_own(fastalloc_pool *pool)
+{
+    fastalloc_owned owned = {pool, FASTALLOC_NONE, NULL, 0};
+
+    owned.error = fastalloc_alloc(pool, &owned.handle, &owned.object);
+    return owned;
+}
+
+fastalloc_handle fastalloc_disown(fastalloc_owned *owned)
+{
+    fastalloc_handle handle = owned->handle;
+
+    owned->handle = FASTALLOC_NONE;
+    owned->object = NULL;
+    return handle;
+}
+
+void fastalloc_owned_release(fastalloc_owned *owned)
+{
+    if (owned->handle != FASTALLOC_NONE)
+        fastalloc_free(owned->pool, owned->handle);
+    fastalloc_disown(owned);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * thread: what the library keeps for each thread: its lanes (the fast path's way
+ * to its caches), and its latest failure.
+ *
+ * The record is an anonymous mapping that the kernel wipes in a forked child, so
+ * that the child finds no lanes, and reached through one pointer of static
+ * thread-local storage, which is scarce in libraries loaded late.
+ */
+#ifndef CLIENT_THREAD_H
+#define CLIENT_THREAD_H
+
+#include "fault.h"
+#include "process.h"
+#include "shm/cache.h"
+
+#include <fastalloc/fastalloc.h>
+
+#define THREAD_UNTRIED 0u
+#define THREAD_UNCACHED UINT32_MAX
+
+struct thread {
+    struct fastalloc_lane_ lanes[PROCESS_LANES]; /* first: fastalloc_lanes_ points here */
+    uint32_t caches[PROCESS_LANES]; /* cache record + 1, THREAD_UNTRIED, THREAD_UNCACHED */
+    uint32_t id;                    /* the kernel's */
+    uint32_t uncached_calls;        /* until a cache is tried for again */
+    fastalloc_pool *inside;         /* the pool a slow call is at work on */
+    int cancel_state;               /* as it was before that call */
+    bool listed;
+    struct thread *next, **link;    /* process.threads */
+    struct fault fault;
+};
+
+/* The calling thread's record; NULL without memory. */
+struct thread *thread_self(void);
+
+/* Begins a slow call on a pool: ends the fast path's entry if one is under way,
+ * defers cancellation, attaches a forked child anew.  Returns NULL with *error
+ * set when that fails.  thread_end() brings the lane up to date and ends it. */
+struct thread *thread_begin(fastalloc_pool *pool, int *error);
+void thread_end(struct thread *thread, fastalloc_pool *pool);
+
+/* Who the thread is to the segment; claims a cache where there is none yet. */
+struct actor thread_actor(struct thread *thread, fastalloc_pool *pool);
+
+/* With the process locked: whether another thread is inside a call on the pool;
+ * and taking the pool's lane away from every thread. */
+bool thread_others_inside_locked(const struct process *process, const fastalloc_pool *pool);
+void thread_forget_pool_locked(struct process *process, const fastalloc_pool *pool);
+
+#endif
