@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ctl: what the commands of fastallocctl share: the command line as read, the
+ * connection, and how a failure is told.  One file a command; main.c has the table.
+ */
+#ifndef CTL_CTL_H
+#define CTL_CTL_H
+
+#include "shm/reason.h"
+
+#include <fastalloc/fastalloc.h>
+#include <stdbool.h>
+
+/* Exit values. */
+enum {
+    CTL_OK = 0,
+    CTL_FAILED = 1, /* or, for check, something is wrong with a pool */
+    CTL_USAGE = 2   /* the command line is wrong */
+};
+
+struct ctl {
+    bool json;
+    const char *socket;           /* as given; NULL: where it is looked for */
+    fastalloc_pool_config config; /* for create */
+    char **names;                 /* of pools, from the command line: such as pools can have */
+    int name_count;
+    fastalloc_client *client; /* connected */
+};
+
+/* The commands.  Each returns an exit value. */
+int cmd_list(struct ctl *ctl);
+int cmd_stat(struct ctl *ctl);
+int cmd_check(struct ctl *ctl);
+int cmd_create(struct ctl *ctl);
+int cmd_destroy(struct ctl *ctl);
+
+/* Writes "fastallocctl: " and the text, made safe for a terminal, to stderr; returns
+ * CTL_FAILED. */
+int ctl_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: MIT
+# daemon/ctl: fastallocctl.
+
+bin_PROGRAMS += daemon/fastallocctl
+daemon_fastallocctl_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SMARTCOLS_CFLAGS)
+daemon_fastallocctl_SOURCES = \
+	daemon/ctl/cmd_check.c \
+	daemon/ctl/cmd_create.c \
+	daemon/ctl/cmd_destroy.c \
+	daemon/ctl/cmd_list.c \
+	daemon/ctl/cmd_stat.c \
+	daemon/ctl/ctl.h \
+	daemon/ctl/main.c \
+	daemon/ctl/output.c daemon/ctl/output.h \
+	daemon/ctl/pools.c daemon/ctl/pools.h \
+	daemon/ctl/text.c daemon/ctl/text.h
+daemon_fastallocctl_LDADD = $(CLIENT_LIBS) $(JANSSON_LIBS) $(SMARTCOLS_LIBS)

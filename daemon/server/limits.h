@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * limits: how much anybody may ask of one daemon, and how long it waits for
+ * anybody.  Each has an error text of its own where it is enforced.
+ */
+#ifndef SERVER_LIMITS_H
+#define SERVER_LIMITS_H
+
+#define LIMIT_CONNECTIONS 1024u         /* of all clients */
+#define LIMIT_CONNECTIONS_PER_UID 256u
+#define LIMIT_POOLS_PER_UID 256u        /* created, and not yet gone */
+#define LIMIT_SESSIONS_PER_CLIENT 4096u /* of one connection */
+#define LIMIT_GROUPS 1024u              /* of a peer that are looked at */
+
+#define LIMIT_HANDSHAKE_MS 5000u    /* from connecting to the hello */
+#define LIMIT_REPLY_MS 5000u        /* for a client to make room for a reply */
+#define LIMIT_FIRST_CLIENT_MS 5000u /* --exit-when-idle waits for its first client */
+
+/* A close is answered after this although the fence stays closed: a forked child
+ * still has the segment mapped. */
+#define LIMIT_CLOSE_MS 50u
+
+/* Looks at a suspect's fence: the pause doubles from the first to the last. */
+#define LIMIT_LOOK_FIRST_MS 1u
+#define LIMIT_LOOK_LAST_MS 1000u
+#define LIMIT_LOOKS_AT_ONCE 64u /* then the loop serves others first */
+#define LIMIT_SWEEPS_AT_ONCE 64u /* sessions that one job sweeps */
+
+#define LIMIT_ACCEPTS_AT_ONCE 16u
+
+#endif
