@@ -80,6 +80,7 @@ struct fastalloc_face_ {
     uint32_t magazine_size; /* entries a magazine holds */
     uint32_t session;       /* the owner written into slot words */
     uint32_t lane;          /* index into the thread's lanes */
+    uint64_t lane_at;       /* the same, in bytes */
 };
 
 extern FASTALLOC_API __thread struct fastalloc_lane_ *fastalloc_lanes_
@@ -100,29 +101,52 @@ FASTALLOC_API void *fastalloc_get_slow_(fastalloc_pool *, fastalloc_handle);
 #define FASTALLOC_STORE_(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELAXED)
 #define FASTALLOC_STEP_() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 
+__attribute__((always_inline)) static inline struct fastalloc_lane_ *
+fastalloc_lane_of_(const struct fastalloc_face_ *face)
+{
+    return (struct fastalloc_lane_ *)(void *)((char *)fastalloc_lanes_ + face->lane_at);
+}
+
+/* Out of line for the fast path, and with outputs of its own: so the caller's need
+ * no address, and stay in registers. */
+__attribute__((always_inline)) static inline int
+fastalloc_alloc_on_(fastalloc_pool *pool, fastalloc_handle *handle, void **object)
+{
+    fastalloc_handle got = FASTALLOC_NONE;
+    void *address = NULL;
+    int error = fastalloc_alloc_slow_(pool, &got, &address);
+
+    if (error)
+        return error;
+    *handle = got;
+    if (object)
+        *object = address;
+    return 0;
+}
+
 __attribute__((always_inline)) static inline int
 fastalloc_alloc_inline_(fastalloc_pool *pool, fastalloc_handle *handle, void **object)
 {
     const struct fastalloc_face_ *face = (const struct fastalloc_face_ *)pool;
-    const struct fastalloc_lane_ *lane = &fastalloc_lanes_[face->lane];
+    const struct fastalloc_lane_ *lane = fastalloc_lane_of_(face);
     struct fastalloc_gate_ *gate = lane->gate;
     uint32_t *loaded, count, index;
     uint64_t word;
 
     if (FASTALLOC_UNLIKELY_(!gate))
-        return fastalloc_alloc_slow_(pool, handle, object);
+        return fastalloc_alloc_on_(pool, handle, object);
     FASTALLOC_STORE_(gate->busy, 1u);
     FASTALLOC_STEP_();
     loaded = lane->loaded;
     count = FASTALLOC_LOAD_(loaded[0]);
     if (FASTALLOC_UNLIKELY_(FASTALLOC_LOAD_(gate->revoked)) || FASTALLOC_UNLIKELY_(count == 0))
-        return fastalloc_alloc_slow_(pool, handle, object);
+        return fastalloc_alloc_on_(pool, handle, object);
     index = FASTALLOC_LOAD_(loaded[count]);
     if (FASTALLOC_UNLIKELY_(index >= face->slots))
-        return fastalloc_alloc_slow_(pool, handle, object);
+        return fastalloc_alloc_on_(pool, handle, object);
     word = FASTALLOC_LOAD_(face->words[index]);
     if (FASTALLOC_UNLIKELY_(word & FASTALLOC_OWNER_MASK_))
-        return fastalloc_alloc_slow_(pool, handle, object);
+        return fastalloc_alloc_on_(pool, handle, object);
     FASTALLOC_STORE_(face->words[index], word | face->session); /* A */
     FASTALLOC_STEP_();
     FASTALLOC_STORE_(loaded[0], count - 1); /* B */
@@ -137,7 +161,7 @@ __attribute__((always_inline)) static inline int
 fastalloc_free_inline_(fastalloc_pool *pool, fastalloc_handle handle)
 {
     const struct fastalloc_face_ *face = (const struct fastalloc_face_ *)pool;
-    const struct fastalloc_lane_ *lane = &fastalloc_lanes_[face->lane];
+    const struct fastalloc_lane_ *lane = fastalloc_lane_of_(face);
     struct fastalloc_gate_ *gate = lane->gate;
     uint64_t index = handle & face->index_mask;
     uint64_t idle = handle >> face->index_bits << FASTALLOC_OWNER_BITS_;

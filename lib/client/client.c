@@ -222,9 +222,11 @@ static int ensure_connected(fastalloc_client *client, struct reason *why)
 int client_request(fastalloc_client *client, struct wire_request *request,
                    struct wire_reply *reply, int *descriptor, struct reason *why)
 {
-    int came = -1, error, tries;
+    int came = -1, error, tries, cancel_state;
     bool sent = false;
 
+    /* Receiving is a cancellation point, and the mutex would stay locked. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     pthread_mutex_lock(&client->mutex);
     for (tries = 0; tries < 2 && !sent; tries++) {
         error = ensure_connected(client, why);
@@ -235,6 +237,7 @@ int client_request(fastalloc_client *client, struct wire_request *request,
             drop(client);
     }
     pthread_mutex_unlock(&client->mutex);
+    pthread_setcancelstate(cancel_state, NULL);
     if (!error && reply->error)
         error = reason_set(why, reply->error, "%s", reply->message);
     if (!error && descriptor && came < 0)
@@ -269,12 +272,17 @@ static bool wants_spawn(const fastalloc_connect_options *options)
 static int connect_or_spawn(fastalloc_client *client, const fastalloc_connect_options *options,
                             struct reason *why)
 {
-    int error = ensure_connected(client, why);
+    int error, cancel_state;
 
-    if (error != FASTALLOC_E_NO_DAEMON || !wants_spawn(options))
-        return error;
-    error = spawn_daemon(client->path, why);
-    return error ? error : ensure_connected(client, why);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    error = ensure_connected(client, why);
+    if (error == FASTALLOC_E_NO_DAEMON && wants_spawn(options)) {
+        error = spawn_daemon(client->path, why);
+        if (!error)
+            error = ensure_connected(client, why);
+    }
+    pthread_setcancelstate(cancel_state, NULL);
+    return error;
 }
 
 int fastalloc_connect(fastalloc_client **out, const fastalloc_connect_options *or_null)

@@ -346,12 +346,16 @@ static int create_local(const fastalloc_pool_config *config, fastalloc_pool **ou
 
 int fastalloc_pool_create_local(const fastalloc_pool_config *config, fastalloc_pool **out)
 {
+    int error, cancel_state;
     struct reason why;
 
     if (!config || !out)
         return fault_set(FASTALLOC_E_INVALID, "fastalloc_pool_create_local: %s is NULL",
                          !config ? "config" : "the output");
-    return create_local(config, out, &why) ? fault_say(&why) : 0;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    error = create_local(config, out, &why);
+    pthread_setcancelstate(cancel_state, NULL);
+    return error ? fault_say(&why) : 0;
 }
 
 /* ------------------------------------------------------------ about a pool */

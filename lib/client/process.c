@@ -88,6 +88,7 @@ void process_add_pool(fastalloc_pool *pool)
     for (lane = 1; lane < PROCESS_LANES && here->by_lane[lane]; lane++)
         ;
     pool->face.lane = lane < PROCESS_LANES ? lane : 0;
+    pool->face.lane_at = pool->face.lane * sizeof(struct fastalloc_lane_);
     if (pool->face.lane)
         here->by_lane[pool->face.lane] = pool;
     pool->serial = ++here->next_serial;
