@@ -1,4 +1,9 @@
 # SPDX-License-Identifier: MIT
-# man: one page per program, one overview (7), the API (3), the configuration (5).
+# man: one page per program, one overview (7), the API (3).  tests/build/snippets.sh
+# compiles the C in them, tests/build/manpages.sh looks at their form.
 
-dist_man_MANS +=
+dist_man_MANS += \
+	man/fastalloc.3 \
+	man/fastalloc.7 \
+	man/fastallocctl.1 \
+	man/fastallocd.8

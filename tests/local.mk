@@ -40,6 +40,7 @@ AM_TESTS_ENVIRONMENT = \
 # `make check-threads`: the tests of threads alone.
 .PHONY: check-threads
 check-threads:
+	@test -n '$(strip $(thread_tests))' || { echo 'no tests of threads: see tests/local.mk'; exit 1; }
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(thread_tests)'
 
 TEST_EXTENSIONS = .sh .py
@@ -75,9 +76,40 @@ check_tests += tests/unit/check_manifest
 tests_unit_check_manifest_SOURCES = tests/unit/check_manifest.c
 tests_unit_check_manifest_LDADD = $(TEST_LIBS) $(SERVER_LIBS)
 
+check_tests += tests/unit/check_os
+tests_unit_check_os_SOURCES = tests/unit/check_os.c
+tests_unit_check_os_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
+check_tests += tests/unit/check_registry
+tests_unit_check_registry_SOURCES = tests/unit/check_registry.c
+tests_unit_check_registry_LDADD = $(TEST_LIBS) $(SERVER_LIBS)
+
 check_tests += tests/unit/check_wire
 tests_unit_check_wire_SOURCES = tests/unit/check_wire.c
 tests_unit_check_wire_LDADD = $(TEST_LIBS) $(SERVER_LIBS)
+
+# ----------------------------------------------------- tests/integration
+
+check_tests += tests/integration/check_daemon
+tests_integration_check_daemon_SOURCES = tests/integration/check_daemon.c
+tests_integration_check_daemon_LDADD = $(TEST_LIBS) $(SERVER_LIBS)
+
+check_tests += tests/integration/check_ctl
+tests_integration_check_ctl_SOURCES = tests/integration/check_ctl.c
+tests_integration_check_ctl_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_integration_check_ctl_LDADD = $(TEST_LIBS) $(CLIENT_LIBS) $(JANSSON_LIBS)
+
+check_tests += tests/integration/check_soak
+tests_integration_check_soak_SOURCES = tests/integration/check_soak.c
+tests_integration_check_soak_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+# `make check-soak SECONDS=60`: the same for longer.
+SECONDS = 30
+.PHONY: check-soak
+check-soak: $(BUILT_SOURCES)
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS=tests/integration/check_soak \
+		FASTALLOC_SOAK_SECONDS=$(SECONDS)
+	cat tests/integration/check_soak.log
 
 # ----------------------------------------------------------- tests/fault
 
@@ -92,7 +124,22 @@ tests_fault_check_crashpoints_LDADD = $(TEST_LIBS) $(SHM_LIBS)
 
 check_PROGRAMS += tests/examples/wordcount
 tests_examples_wordcount_SOURCES = \
+	tests/examples/job.h \
+	tests/examples/reader.c \
 	tests/examples/text.c tests/examples/text.h \
-	tests/examples/wordcount.c
+	tests/examples/wordcount.c \
+	tests/examples/worker.c tests/examples/worker.h
 tests_examples_wordcount_LDADD = lib/libfastalloc.la
-EXTRA_DIST += tests/examples/demo.sh
+dist_check_SCRIPTS += tests/examples/demo.sh
+
+# What the tests of the public functions share; a source of each, for it links none.
+API = tests/integration/api.c tests/integration/api.h tests/integration/inlined.c
+
+check_tests += tests/integration/check_local
+tests_integration_check_local_SOURCES = tests/integration/check_local.c $(API)
+tests_integration_check_local_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+check_tests += tests/integration/check_threads
+thread_tests += tests/integration/check_threads
+tests_integration_check_threads_SOURCES = tests/integration/check_threads.c $(API)
+tests_integration_check_threads_LDADD = $(TEST_LIBS) lib/libfastalloc.la

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* clang-format off */
 static const struct output_column columns[] = {
     {"name", NULL, OUTPUT_TEXT, false},
     {"object_size", NULL, OUTPUT_BYTES, false},
@@ -20,6 +21,7 @@ static const struct output_column columns[] = {
     {"bytes", NULL, OUTPUT_BYTES, false},
     {"persistent", NULL, OUTPUT_FLAG, false},
 };
+/* clang-format on */
 
 static void show_json(const struct view *view)
 {

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* clang-format off */
 static const struct output_column columns[] = {
     {"name", "NAME", OUTPUT_TEXT, false},
     {"type_name", "TYPE", OUTPUT_TEXT, false},
@@ -25,6 +26,7 @@ static const struct output_column columns[] = {
     {"uid", NULL, OUTPUT_USER, false},
     {"created", NULL, OUTPUT_TIME, false},
 };
+/* clang-format on */
 
 struct counting {
     const struct view *view;

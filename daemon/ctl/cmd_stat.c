@@ -45,9 +45,10 @@ static const struct output_column slot_columns[] = {
     {"depots", "in depots", OUTPUT_COUNT, false},
     {"returned", "returned", OUTPUT_COUNT, false},
     {"never_used", "never used", OUTPUT_COUNT, false},
-    {"depot_rebuilds", "depot rebuilds", OUTPUT_COUNT, true},
+    {"depot_rebuilds", NULL, OUTPUT_COUNT, false},
 };
 
+/* clang-format off */
 static const struct output_column session_columns[] = {
     {"session", "SESSION", OUTPUT_COUNT, false},
     {"pid", "PID", OUTPUT_COUNT, false},
@@ -58,6 +59,7 @@ static const struct output_column session_columns[] = {
     {"caches", "CACHES", OUTPUT_COUNT, false},
     {"state", "STATE", OUTPUT_TEXT, false},
 };
+/* clang-format on */
 
 /* ------------------------------------------------------------------ looking */
 
@@ -155,8 +157,11 @@ static void add_pool(struct output_rows *rows, const struct looked *looked)
     const struct geometry *geometry = &looked->view->segment.geometry;
 
     output_text(rows, pool->spec.name);
-    add_made(rows, text_format("%s%sversion %u", pool->spec.type_name,
-                               *pool->spec.type_name ? ", " : "", pool->spec.type_version));
+    if (*pool->spec.type_name || pool->spec.type_version)
+        add_made(rows, text_format("%s%sversion %u", pool->spec.type_name,
+                                   *pool->spec.type_name ? ", " : "", pool->spec.type_version));
+    else
+        output_none(rows);
     output_text(rows, pool->spec.type_name);
     output_number(rows, pool->spec.type_version);
     output_number(rows, geometry->object_size);

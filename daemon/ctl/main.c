@@ -52,6 +52,7 @@ struct command {
     int least, most; /* pools to be named */
 };
 
+/* clang-format off */
 static const struct command commands[] = {
     {"list", cmd_list, 0, 0},
     {"stat", cmd_stat, 1, 1},
@@ -59,6 +60,7 @@ static const struct command commands[] = {
     {"create", cmd_create, 1, 1},
     {"destroy", cmd_destroy, 1, -1},
 };
+/* clang-format on */
 
 /* From OPTION_SIZE on: of create. */
 enum {

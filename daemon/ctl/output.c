@@ -68,7 +68,7 @@ static char *shown(const struct output_column *column, const struct output_cell 
         return text_format("-");
     switch (column->kind) {
     case OUTPUT_TEXT:
-        return text_safe(cell->text);
+        return text_safe(*cell->text ? cell->text : "-");
     case OUTPUT_COUNT:
         return text_format("%" PRIu64, cell->number);
     case OUTPUT_BYTES:
@@ -153,14 +153,14 @@ void output_table(const struct output_rows *rows)
 
     for (column = 0; column < rows->width; column++)
         if (rows->columns[column].title)
-            table_add_column(table, rows->columns[column].title,
-                             is_number(&rows->columns[column]));
+            table_add_column(table, rows->columns[column].title, is_number(&rows->columns[column]));
     for (cell = 0; cell + rows->width <= rows->count; cell += rows->width) {
         struct libscols_line *line = table_add_line(table);
 
         for (column = place = 0; column < rows->width; column++)
             if (rows->columns[column].title)
-                table_set(line, place++, shown(&rows->columns[column], &rows->cells[cell + column]));
+                table_set(line, place++,
+                          shown(&rows->columns[column], &rows->cells[cell + column]));
     }
     table_print(table, true);
 }

@@ -16,14 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum output_kind {
-    OUTPUT_TEXT,
-    OUTPUT_COUNT,
-    OUTPUT_BYTES,
-    OUTPUT_TIME,
-    OUTPUT_USER,
-    OUTPUT_FLAG
-};
+enum output_kind { OUTPUT_TEXT, OUTPUT_COUNT, OUTPUT_BYTES, OUTPUT_TIME, OUTPUT_USER, OUTPUT_FLAG };
 
 struct output_column {
     const char *key;   /* in JSON; NULL: only for people */
@@ -33,7 +26,7 @@ struct output_column {
 };
 
 struct output_cell {
-    bool none;    /* not known: "-", null */
+    bool none; /* not known: "-", null */
     char *text;
     uint64_t number;
 };

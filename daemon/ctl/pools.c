@@ -170,8 +170,8 @@ int view_open(struct view *view, fastalloc_client *client, const char *name, str
     if (error)
         return error;
     if (descriptor < 0)
-        return reason_set(why, FASTALLOC_E_PROTOCOL,
-                          "the daemon sent no descriptor of pool \"%s\"", name);
+        return reason_set(why, FASTALLOC_E_PROTOCOL, "the daemon sent no descriptor of pool \"%s\"",
+                          name);
     memset(view, 0, sizeof *view);
     view->pool = reply.stat;
     error = map(view, descriptor, why);

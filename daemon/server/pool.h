@@ -76,9 +76,11 @@ struct pool {
     bool destroyed; /* its name is free */
     bool damaged;   /* its memory was found damaged: nobody attaches any more */
     bool busy;      /* somebody builds, sweeps or releases it */
-    bool has_role;  /* of the sweeper; see os/fence.h */
-    int descriptor;
+
+    /* Written by who makes it busy. */
     void *mapped;
+    int descriptor;
+    bool has_role; /* of the sweeper; see os/fence.h */
     struct segment segment;
 
     struct session *sessions; /* by number */

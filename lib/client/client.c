@@ -222,7 +222,7 @@ static int ensure_connected(fastalloc_client *client, struct reason *why)
 int client_request(fastalloc_client *client, struct wire_request *request,
                    struct wire_reply *reply, int *descriptor, struct reason *why)
 {
-    int came = -1, error, tries, cancel_state;
+    int came = -1, error = 0, tries, cancel_state;
     bool sent = false;
 
     /* Receiving is a cancellation point, and the mutex would stay locked. */

@@ -72,7 +72,7 @@ int spec_check_name(const void *bytes, size_t length, struct reason *why)
         return reason_set(why, FASTALLOC_E_NAME,
                           "pool name has %zu bytes: at most %d are allowed", length,
                           SPEC_NAME_MAX);
-    if (bytes && (!memcmp(bytes, ".", length) || (length == 2 && !memcmp(bytes, "..", 2))))
+    if ((length == 1 && !memcmp(bytes, ".", 1)) || (length == 2 && !memcmp(bytes, "..", 2)))
         return reason_set(why, FASTALLOC_E_NAME,
                           "pool name is \"%.*s\": choose one that is not a directory's",
                           (int)length, (const char *)bytes);

@@ -11,6 +11,8 @@
 # libuv stays in daemon/server and protobuf-c in lib/wire; lib/shm and lib/wire do
 # no I/O; mutexes in shared memory are touched in lib/shm/lock.c only.
 set -eu
+LC_ALL=C
+export LC_ALL
 
 src=${FASTALLOC_TEST_SRCDIR:-$(pwd)}
 build=${FASTALLOC_TEST_BUILDDIR:-$src}
@@ -92,11 +94,12 @@ symbols()
     [ -s "$work/$name.used" ] || broken "$name: nm shows no symbols of it"
 }
 
-# never A B: no object of A uses what B defines.
+# never A B: no object of A uses what B defines, and A does not itself.
 never()
 {
+    comm -13 "$work/$1.defined" "$work/$2.defined" >"$work/theirs"
     awk 'NR == FNR { theirs[$1] = 1; next } $2 in theirs { print "    " $1 " uses " $2 }' \
-        "$work/$2.defined" "$work/$1.used" >"$work/uses"
+        "$work/theirs" "$work/$1.used" >"$work/uses"
     [ ! -s "$work/uses" ] || broken "$1 -> $2:
 $(cat "$work/uses")"
 }

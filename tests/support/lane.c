@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lane: see lane.h.
+ */
+#include "lane.h"
+
+#include "shm/magazine.h"
+#include "shm/slot.h"
+
+__thread struct fastalloc_lane_ *fastalloc_lanes_ __attribute__((tls_model("initial-exec")));
+
+static __thread struct fastalloc_lane_ lanes[1];
+
+/* Stands for the loaded magazine of a cache that has none: empty for alloc;
+ * a free never gets here, as the lane's gate is nil then. */
+static void point(struct fastalloc_pool *pool)
+{
+    uint32_t loaded =
+        pool->actor.cache == CACHE_NONE ? CACHE_NONE : cache_loaded(pool->segment, &pool->actor);
+
+    lanes[0].gate = loaded == CACHE_NONE ? NULL : &pool->segment->caches[pool->actor.cache].gate;
+    lanes[0].loaded = loaded == CACHE_NONE ? NULL : magazine_at(pool->segment, loaded);
+}
+
+void lane_open(struct fastalloc_pool *pool, struct test_pool *test, const struct actor *actor)
+{
+    const struct geometry *geometry = &test->segment.geometry;
+
+    pool->segment = &test->segment;
+    pool->actor = *actor;
+    pool->face = (struct fastalloc_face_){
+        .words = test->segment.words,
+        .objects = test->segment.objects,
+        .stride = geometry->stride,
+        .index_mask = (UINT64_C(1) << geometry->index_bits) - 1,
+        .last_handle = slot_generation_last(geometry->index_bits) << geometry->index_bits,
+        .index_bits = geometry->index_bits,
+        .slots = (uint32_t)geometry->max_capacity,
+        .magazine_size = geometry->magazine_size,
+        .session = actor->session,
+        .lane = 0,
+    };
+    fastalloc_lanes_ = lanes;
+    point(pool);
+}
+
+static void leave(struct fastalloc_pool *pool)
+{
+    if (pool->actor.cache != CACHE_NONE)
+        cache_leave(pool->segment, &pool->actor);
+}
+
+int fastalloc_alloc_slow_(fastalloc_pool *pool, fastalloc_handle *handle, void **object)
+{
+    uint64_t index, word;
+    int error;
+
+    leave(pool);
+    error = supply_alloc(pool->segment, &pool->actor, &index, &word);
+    point(pool);
+    if (error)
+        return error;
+    *handle = slot_handle(pool->segment, word, index);
+    if (object)
+        *object = pool->segment->objects + index * pool->segment->geometry.stride;
+    return 0;
+}
+
+int fastalloc_free_slow_(fastalloc_pool *pool, fastalloc_handle handle)
+{
+    uint64_t word;
+    int error;
+
+    leave(pool);
+    error = slot_own(pool->segment, handle, pool->actor.session, &word);
+    if (!error)
+        supply_free(pool->segment, &pool->actor, slot_index(pool->segment, handle), word);
+    point(pool);
+    return error;
+}
+
+void *fastalloc_get_slow_(fastalloc_pool *pool, fastalloc_handle handle)
+{
+    (void)pool;
+    (void)handle;
+    return NULL;
+}
