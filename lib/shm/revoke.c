@@ -75,6 +75,20 @@ static enum revoke_result take_from(struct segment *segment, const struct actor 
     return result;
 }
 
+/* How many magazines a cache has.  A note that no longer holds, since a thief has been, is none. */
+static uint32_t held_by(const struct segment *segment, uint32_t c)
+{
+    struct cache_notes notes;
+    uint32_t held = 0;
+    int i;
+
+    cache_read_notes(segment, c, &notes);
+    for (i = 0; i < 2; i++)
+        held += notes.magazine[i] != CACHE_NONE &&
+                shm_load_ordered(&segment->magazine_words[notes.magazine[i]]) == notes.word[i];
+    return held;
+}
+
 /* Whether some session owns a magazine that is in no cache: in transit, or left
  * there by a death. */
 static bool some_in_transit(const struct segment *segment)
@@ -85,8 +99,7 @@ static bool some_in_transit(const struct segment *segment)
         owned += slot_owner_is_session(
             segment, magazine_owner(shm_load_ordered(&segment->magazine_words[magazine])));
     for (c = 0; c < segment->geometry.caches; c++)
-        held += (shm_load_ordered(&segment->caches[c].loaded) != 0) +
-                (shm_load_ordered(&segment->caches[c].previous) != 0);
+        held += held_by(segment, c);
     return owned > held;
 }
 

@@ -112,7 +112,5 @@ int slot_give(struct segment *segment, fastalloc_handle handle, uint32_t from, u
         return FASTALLOC_E_HANDLE;
     if (shm_cas(&segment->words[index], &seen, slot_word(generation, to)))
         return 0;
-    return slot_generation_of(seen) == generation && slot_owner_of(seen) != SLOT_IDLE
-               ? FASTALLOC_E_STALE
-               : diagnose(segment, handle, seen);
+    return diagnose(segment, handle, seen); /* live, but not `from`'s, is stale as well */
 }
