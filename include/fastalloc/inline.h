@@ -197,8 +197,9 @@ fastalloc_get_inline_(fastalloc_pool *pool, fastalloc_handle handle)
     if (FASTALLOC_UNLIKELY_(index >= face->slots))
         return fastalloc_get_slow_(pool, handle);
     word = FASTALLOC_LOAD_(face->words[index]);
+    /* Neither idle (0) nor returned (all ones). */
     if (FASTALLOC_UNLIKELY_(word >> FASTALLOC_OWNER_BITS_ != handle >> face->index_bits) ||
-        FASTALLOC_UNLIKELY_(!(word & FASTALLOC_OWNER_MASK_)))
+        FASTALLOC_UNLIKELY_((word & FASTALLOC_OWNER_MASK_) - 1 >= FASTALLOC_OWNER_MASK_ - 1))
         return fastalloc_get_slow_(pool, handle);
     return face->objects + index * face->stride;
 }
