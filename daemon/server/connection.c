@@ -27,6 +27,7 @@ struct connection {
     uv_poll_t poll;
     uv_timer_t deadline;
     unsigned handles; /* not yet closed */
+    struct reason refusal; /* with a code: what the first request is answered by */
     struct request_result result;
     struct connection *prev, *next;
 };
@@ -185,6 +186,25 @@ static void proceed(struct connection *connection)
     }
 }
 
+/* The answer to a packet that is not to be handled. */
+static void send_away(struct connection *connection, const uint8_t *bytes, size_t length,
+                      const struct reason *why)
+{
+    struct request_result *result = &connection->result;
+    struct wire_request request;
+
+    memset(&request, 0, sizeof request);
+    if (length > 0)
+        wire_unpack_request(bytes, length, &request, NULL);
+    memset(result, 0, sizeof *result);
+    request_refuse(&result->reply, request.id, request.op, why);
+    result->descriptor = -1;
+    result->hang_up = true;
+    log_warn("pid %u uid %u is sent away: %s", connection->client.peer.pid,
+             connection->client.peer.uid, why->text);
+    send_reply(connection);
+}
+
 static void receive(struct connection *connection)
 {
     struct server *server = connection->server;
@@ -197,16 +217,12 @@ static void receive(struct connection *connection)
     if (length == -EAGAIN)
         return;
     if (length == -EMSGSIZE) {
-        memset(result, 0, sizeof *result);
         reason_set(&why, FASTALLOC_E_PROTOCOL, "a packet of more than %d bytes", PACKET_MAX);
-        request_refuse(&result->reply, 0, 0, &why);
-        result->descriptor = -1;
-        result->hang_up = true;
-        log_warn("pid %u uid %u is sent away: %s", connection->client.peer.pid,
-                 connection->client.peer.uid, why.text);
-        send_reply(connection);
+        send_away(connection, NULL, 0, &why);
     } else if (length <= 0) {
         connection_end(connection);
+    } else if (connection->refusal.code) {
+        send_away(connection, bytes, (size_t)length, &connection->refusal);
     } else {
         request_handle(&server->registry, &connection->client, bytes, (size_t)length,
                        uv_now(&server->loop), result);
@@ -274,7 +290,8 @@ static void on_deadline(uv_timer_t *timer)
 
 /* ------------------------------------------------------------------ beginning */
 
-void connection_begin(struct server *server, int socket, const struct peer *peer)
+void connection_begin(struct server *server, int socket, const struct peer *peer,
+                      const struct reason *refusal)
 {
     struct connection *connection = calloc(1, sizeof *connection);
     struct peer gone = *peer;
@@ -293,6 +310,8 @@ void connection_begin(struct server *server, int socket, const struct peer *peer
     connection->socket = socket;
     connection->client.peer = *peer;
     connection->result.descriptor = -1;
+    if (refusal)
+        connection->refusal = *refusal;
     DL_APPEND(server->connections, connection);
     server->connection_count++;
     log_debug("pid %u uid %u connected", peer->pid, peer->uid);

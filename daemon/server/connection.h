@@ -13,8 +13,10 @@
 
 #include "server/server.h"
 
-/* Serves a socket from now on, and closes it in the end.  On failure it is closed. */
-void connection_begin(struct server *server, int socket, const struct peer *peer);
+/* Serves a socket from now on, and closes it in the end.  On failure it is closed.  With
+ * `refusal` that is the answer to the first request, and the end. */
+void connection_begin(struct server *server, int socket, const struct peer *peer,
+                      const struct reason *refusal);
 
 /* Ends the connection; the client's sessions become suspects. */
 void connection_end(struct connection *connection);

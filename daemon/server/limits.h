@@ -8,6 +8,7 @@
 
 #define LIMIT_CONNECTIONS 1024u         /* of all clients */
 #define LIMIT_CONNECTIONS_PER_UID 256u
+#define LIMIT_REFUSALS 16u /* connections beyond either, only to be told so; then dropped */
 #define LIMIT_POOLS_PER_UID 256u        /* created, and not yet gone */
 #define LIMIT_SESSIONS_PER_CLIENT 4096u /* of one connection */
 #define LIMIT_GROUPS 1024u              /* of a peer that are looked at */

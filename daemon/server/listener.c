@@ -6,8 +6,6 @@
 
 #include "connection.h"
 #include "log.h"
-#include "os/packet.h"
-#include "request.h"
 
 #include <errno.h>
 #include <fastalloc/fastalloc.h>
@@ -52,38 +50,31 @@ static void drop_newcomer(struct server *server, int error)
     }
 }
 
-/* Tells a client that is one too many, and closes.  What it has sent is read first:
- * closing on unread data would cost it the reply. */
-static void refuse(int socket, const struct reason *why)
+/* How many connections there are beyond a limit, this one counted; and the words for it. */
+static unsigned excess(const struct server *server, const struct peer *peer, struct reason *why)
 {
-    uint8_t bytes[WIRE_MAX];
-    struct wire_reply reply;
-    size_t length;
+    unsigned all = server->connection_count, own = connection_count_of(server, peer->uid);
 
-    request_refuse(&reply, 0, 0, why);
-    length = wire_pack_reply(&reply, bytes);
-    packet_send(socket, bytes, length, -1);
-    shutdown(socket, SHUT_WR);
-    packet_receive(socket, bytes, NULL);
-    close(socket);
-}
-
-static int check_limits(const struct server *server, const struct peer *peer, struct reason *why)
-{
-    if (server->connection_count >= LIMIT_CONNECTIONS)
-        return reason_set(why, FASTALLOC_E_TOO_MANY,
-                          "fastallocd has %u connections, the most it can have: try again later",
-                          server->connection_count);
-    if (connection_count_of(server, peer->uid) >= LIMIT_CONNECTIONS_PER_UID)
-        return reason_set(why, FASTALLOC_E_TOO_MANY,
-                          "uid %u has %u connections to fastallocd, the most it can have: "
-                          "disconnect some",
-                          peer->uid, LIMIT_CONNECTIONS_PER_UID);
+    why->code = 0;
+    if (all >= LIMIT_CONNECTIONS) {
+        reason_set(why, FASTALLOC_E_TOO_MANY,
+                   "fastallocd has %u connections, the most it can have: try again later",
+                   LIMIT_CONNECTIONS);
+        return all - LIMIT_CONNECTIONS + 1;
+    }
+    if (own >= LIMIT_CONNECTIONS_PER_UID) {
+        reason_set(why, FASTALLOC_E_TOO_MANY,
+                   "uid %u has %u connections to fastallocd, the most it can have: disconnect "
+                   "some",
+                   peer->uid, LIMIT_CONNECTIONS_PER_UID);
+        return own - LIMIT_CONNECTIONS_PER_UID + 1;
+    }
     return 0;
 }
 
 static void welcome(struct server *server, int socket)
 {
+    unsigned beyond;
     struct reason why;
     struct peer peer;
 
@@ -92,13 +83,13 @@ static void welcome(struct server *server, int socket)
         close(socket);
         return;
     }
-    if (check_limits(server, &peer, &why)) {
-        log_warn("pid %u is turned away: %s", peer.pid, why.text);
+    beyond = excess(server, &peer, &why);
+    if (beyond > LIMIT_REFUSALS) {
         access_forget(&peer);
-        refuse(socket, &why);
+        close(socket);
         return;
     }
-    connection_begin(server, socket, &peer);
+    connection_begin(server, socket, &peer, beyond > 0 ? &why : NULL);
 }
 
 static void on_connect(uv_poll_t *handle, int status, int events)

@@ -56,7 +56,7 @@ enum fastalloc_error {
     FASTALLOC_E_INVALID = -1,      /* an argument is NULL or out of range */
     FASTALLOC_E_NAME = -2,         /* not a name a pool can have */
     FASTALLOC_E_SIZE = -3,         /* object size 0 */
-    FASTALLOC_E_CAPACITY = -4,     /* capacity 0, or above the maximum */
+    FASTALLOC_E_CAPACITY = -4,     /* capacity 0 */
     FASTALLOC_E_OVERFLOW = -5,     /* size times count does not fit */
     FASTALLOC_E_LIMIT = -6,        /* beyond what the machine or the format has */
     FASTALLOC_E_ALIGNMENT = -7,    /* not a power of two, or above a page */

@@ -30,7 +30,7 @@ static const struct code_text texts[-FASTALLOC_E_LAST + 1] = {
     TEXT(FASTALLOC_E_INVALID, "an argument is NULL or out of range"),
     TEXT(FASTALLOC_E_NAME, "not a name a pool can have"),
     TEXT(FASTALLOC_E_SIZE, "the object size is 0"),
-    TEXT(FASTALLOC_E_CAPACITY, "the capacity is 0 or above the maximum"),
+    TEXT(FASTALLOC_E_CAPACITY, "the capacity is 0"),
     TEXT(FASTALLOC_E_OVERFLOW, "object size times capacity overflows"),
     TEXT(FASTALLOC_E_LIMIT, "beyond what the machine or the format allows"),
     TEXT(FASTALLOC_E_ALIGNMENT, "the alignment is not a power of two up to a page"),

@@ -350,6 +350,11 @@ START_TEST(the_mode_decides_who_may_open)
     other.peer.group_count = 2;
     ck_assert_int_eq(open_as(&other, "group"), 0);
     close(descriptor());
+    strcpy(spec.name, "group readers");
+    spec.mode = 0640;
+    ck_assert_int_eq(create_as(&client, &spec), 0);
+    close(descriptor());
+    ck_assert_int_eq(open_as(&other, "group readers"), FASTALLOC_E_PERMISSION);
     /* Who is in the group has the group's bits, not the others'. */
     strcpy(spec.name, "others");
     spec.mode = 0606;
