@@ -7,3 +7,6 @@ dist_man_MANS += \
 	man/fastalloc.7 \
 	man/fastallocctl.1 \
 	man/fastallocd.8
+
+# The other documents; README.md has snippets too.
+EXTRA_DIST += ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md README.md

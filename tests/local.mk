@@ -53,7 +53,9 @@ dist_check_SCRIPTS += \
 	tests/build/exported_symbols.sh \
 	tests/build/headers.sh \
 	tests/build/install_and_link.sh \
-	tests/build/layering.sh
+	tests/build/layering.sh \
+	tests/build/manpages.sh \
+	tests/build/snippets.sh
 
 # -------------------------------------------------------------------- support
 
@@ -88,6 +90,55 @@ check_tests += tests/unit/check_wire
 tests_unit_check_wire_SOURCES = tests/unit/check_wire.c
 tests_unit_check_wire_LDADD = $(TEST_LIBS) $(SERVER_LIBS)
 
+# lib/shm, module by module (integrity is its check.c).
+
+check_tests += tests/unit/check_bitmap
+tests_unit_check_bitmap_SOURCES = tests/unit/check_bitmap.c
+tests_unit_check_bitmap_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+thread_tests += tests/unit/check_bitmap
+
+check_tests += tests/unit/check_cache
+tests_unit_check_cache_SOURCES = tests/unit/check_cache.c
+tests_unit_check_cache_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
+check_tests += tests/unit/check_depot
+tests_unit_check_depot_SOURCES = tests/unit/check_depot.c
+tests_unit_check_depot_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
+check_tests += tests/unit/check_integrity
+tests_unit_check_integrity_SOURCES = tests/unit/check_integrity.c
+tests_unit_check_integrity_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+thread_tests += tests/unit/check_integrity
+
+check_tests += tests/unit/check_layout
+tests_unit_check_layout_SOURCES = tests/unit/check_layout.c
+tests_unit_check_layout_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
+check_tests += tests/unit/check_magazine
+tests_unit_check_magazine_SOURCES = tests/unit/check_magazine.c
+tests_unit_check_magazine_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
+check_tests += tests/unit/check_session
+tests_unit_check_session_SOURCES = tests/unit/check_session.c
+tests_unit_check_session_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+thread_tests += tests/unit/check_session
+
+check_tests += tests/unit/check_slot
+tests_unit_check_slot_SOURCES = tests/unit/check_slot.c
+tests_unit_check_slot_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
+check_tests += tests/unit/check_spec
+tests_unit_check_spec_SOURCES = tests/unit/check_spec.c
+tests_unit_check_spec_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
+check_tests += tests/unit/check_supply
+tests_unit_check_supply_SOURCES = tests/unit/check_supply.c
+tests_unit_check_supply_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
+check_tests += tests/unit/check_sweep
+tests_unit_check_sweep_SOURCES = tests/unit/check_sweep.c
+tests_unit_check_sweep_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
 # ----------------------------------------------------- tests/integration
 
 check_tests += tests/integration/check_daemon
@@ -120,6 +171,15 @@ tests_fault_check_crashpoints_SOURCES = \
 	$(LANE)
 tests_fault_check_crashpoints_LDADD = $(TEST_LIBS) $(SHM_LIBS)
 
+check_tests += tests/fault/check_kill
+tests_fault_check_kill_SOURCES = tests/fault/check_kill.c $(LANE)
+tests_fault_check_kill_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
+check_tests += tests/fault/check_threads
+thread_tests += tests/fault/check_threads
+tests_fault_check_threads_SOURCES = tests/fault/check_threads.c $(LANE)
+tests_fault_check_threads_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
 # ------------------------------------------------------------------- examples
 
 check_PROGRAMS += tests/examples/wordcount
@@ -143,3 +203,37 @@ check_tests += tests/integration/check_threads
 thread_tests += tests/integration/check_threads
 tests_integration_check_threads_SOURCES = tests/integration/check_threads.c $(API)
 tests_integration_check_threads_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+check_tests += tests/integration/check_fork
+tests_integration_check_fork_SOURCES = tests/integration/check_fork.c $(API)
+tests_integration_check_fork_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+check_tests += tests/integration/check_client
+tests_integration_check_client_SOURCES = tests/integration/check_client.c $(API)
+tests_integration_check_client_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+dist_check_SCRIPTS += \
+	tests/integration/check_ctypes.py \
+	tests/unit/api_cpp.sh
+EXTRA_DIST += tests/unit/check_api.cpp
+
+# --------------------------------------------------------------- tests/bench
+
+check_PROGRAMS += tests/bench/bench
+tests_bench_bench_SOURCES = \
+	tests/bench/bench.c \
+	tests/bench/implementations.c tests/bench/implementations.h \
+	tests/bench/workloads.h
+tests_bench_bench_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_bench_bench_LDADD = lib/libfastalloc.la $(JANSSON_LIBS) -lm
+dist_check_SCRIPTS += tests/bench/smoke.sh
+EXTRA_DIST += tests/bench/instructions.sh
+CLEANFILES += bench-results.json
+
+# `make bench`, or `BENCH_QUICK=1 make bench`: a table, and bench-results.json.
+# `make bench-instructions`: instructions instead of times, by valgrind.
+.PHONY: bench bench-instructions
+bench: $(BUILT_SOURCES) tests/bench/bench$(EXEEXT)
+	@tests/bench/bench$(EXEEXT)
+bench-instructions: $(BUILT_SOURCES) tests/bench/bench$(EXEEXT)
+	@FASTALLOC_TEST_BUILDDIR='$(abs_top_builddir)' $(srcdir)/tests/bench/instructions.sh

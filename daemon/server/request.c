@@ -26,7 +26,7 @@ void request_refuse(struct wire_reply *reply, uint64_t id, enum wire_op op,
 /* ------------------------------------------------------------ finding a pool */
 
 /* The pool of that name, if the client may use it.  Returns 0, FASTALLOC_E_NAME,
- * _NOT_FOUND or _PERMISSION. */
+ * _NOT_FOUND or _BUSY (it is being built). */
 static int find_pool(struct registry *registry, const char *name, struct pool **pool,
                      struct reason *why)
 {
@@ -42,7 +42,7 @@ static int find_pool(struct registry *registry, const char *name, struct pool **
                           "what there is)",
                           name);
     if (found->phase == PHASE_BUILDING)
-        return reason_set(why, FASTALLOC_E_NOT_FOUND,
+        return reason_set(why, FASTALLOC_E_BUSY,
                           "pool \"%s\" is just being created by uid %u: try again in a moment",
                           name, found->uid);
     *pool = found;

@@ -53,35 +53,35 @@ enum fastalloc_error {
     FASTALLOC_OK = 0,
 
     /* What the caller asked for cannot be. */
-    FASTALLOC_E_INVALID = -1,      /* an argument is NULL or out of range */
-    FASTALLOC_E_NAME = -2,         /* not a name a pool can have */
-    FASTALLOC_E_SIZE = -3,         /* object size 0 */
-    FASTALLOC_E_CAPACITY = -4,     /* capacity 0 */
-    FASTALLOC_E_OVERFLOW = -5,     /* size times count does not fit */
-    FASTALLOC_E_LIMIT = -6,        /* beyond what the machine or the format has */
-    FASTALLOC_E_ALIGNMENT = -7,    /* not a power of two, or above a page */
-    FASTALLOC_E_TYPE = -8,         /* the pool holds objects of another type */
-    FASTALLOC_E_TYPE_SIZE = -9,    /* ... of another size or alignment */
+    FASTALLOC_E_INVALID = -1,       /* an argument is NULL or out of range */
+    FASTALLOC_E_NAME = -2,          /* not a name a pool can have */
+    FASTALLOC_E_SIZE = -3,          /* object size 0 */
+    FASTALLOC_E_CAPACITY = -4,      /* capacity 0 */
+    FASTALLOC_E_OVERFLOW = -5,      /* size times count does not fit */
+    FASTALLOC_E_LIMIT = -6,         /* beyond what the machine or the format has */
+    FASTALLOC_E_ALIGNMENT = -7,     /* not a power of two, or above a page */
+    FASTALLOC_E_TYPE = -8,          /* the pool holds objects of another type */
+    FASTALLOC_E_TYPE_SIZE = -9,     /* ... of another size or alignment */
     FASTALLOC_E_TYPE_VERSION = -10, /* ... of another version */
-    FASTALLOC_E_EXISTS = -11,      /* a pool of that name exists */
-    FASTALLOC_E_NOT_FOUND = -12,   /* no pool of that name */
-    FASTALLOC_E_PERMISSION = -13,  /* the pool is not yours to use */
+    FASTALLOC_E_EXISTS = -11,       /* a pool of that name exists */
+    FASTALLOC_E_NOT_FOUND = -12,    /* no pool of that name */
+    FASTALLOC_E_PERMISSION = -13,   /* the pool is not yours to use */
 
     /* The daemon and the way to it. */
-    FASTALLOC_E_NO_DAEMON = -14,   /* nobody listens on the socket */
+    FASTALLOC_E_NO_DAEMON = -14,     /* nobody listens on the socket */
     FASTALLOC_E_NOT_FASTALLOC = -15, /* what answers there is not fastallocd */
-    FASTALLOC_E_VERSION = -16,     /* the other side speaks another version */
-    FASTALLOC_E_PROTOCOL = -17,    /* the other side sent what it must not */
-    FASTALLOC_E_TIMEOUT = -18,     /* no answer in time */
-    FASTALLOC_E_TOO_MANY = -19,    /* sessions, connections, threads: at the limit */
+    FASTALLOC_E_VERSION = -16,       /* the other side speaks another version */
+    FASTALLOC_E_PROTOCOL = -17,      /* the other side sent what it must not */
+    FASTALLOC_E_TIMEOUT = -18,       /* no answer in time */
+    FASTALLOC_E_TOO_MANY = -19,      /* sessions, connections, threads: at the limit */
 
     /* The machine. */
-    FASTALLOC_E_NO_MEMORY = -20,   /* not enough memory, shared or private */
-    FASTALLOC_E_SYSTEM = -21,      /* a system call failed unexpectedly */
+    FASTALLOC_E_NO_MEMORY = -20, /* not enough memory, shared or private */
+    FASTALLOC_E_SYSTEM = -21,    /* a system call failed unexpectedly */
 
     /* Allocating. */
-    FASTALLOC_E_EXHAUSTED = -22,   /* no free slot */
-    FASTALLOC_E_STALLED = -23,     /* free slots stand behind a stopped or dying one */
+    FASTALLOC_E_EXHAUSTED = -22, /* no free slot */
+    FASTALLOC_E_STALLED = -23,   /* free slots stand behind a stopped or dying one */
 
     /* Handles. */
     FASTALLOC_E_STALE = -24,       /* the slot was freed, or its owner died */
@@ -90,12 +90,12 @@ enum fastalloc_error {
     FASTALLOC_E_SESSION = -27,     /* no live session of that number */
 
     /* The pool. */
-    FASTALLOC_E_DESTROYED = -28,   /* destroyed; what you hold stays until you detach */
-    FASTALLOC_E_BUSY = -29,        /* in use by another thread */
-    FASTALLOC_E_CHANGED = -30,     /* the root was not what you expected */
-    FASTALLOC_E_POISONED = -31,    /* its shared memory is damaged */
-    FASTALLOC_E_NAMESPACE = -32,   /* it serves another PID namespace */
-    FASTALLOC_E_LAST = -32         /* the lowest code there is */
+    FASTALLOC_E_DESTROYED = -28, /* destroyed; what you hold stays until you detach */
+    FASTALLOC_E_BUSY = -29,      /* in use by another thread, or being made just now */
+    FASTALLOC_E_CHANGED = -30,   /* the root was not what you expected */
+    FASTALLOC_E_POISONED = -31,  /* its shared memory is damaged */
+    FASTALLOC_E_NAMESPACE = -32, /* it serves another PID namespace */
+    FASTALLOC_E_LAST = -32       /* the lowest code there is */
 };
 
 /* What a code means, in general.  Static storage; never NULL. */
@@ -151,7 +151,7 @@ FASTALLOC_API void fastalloc_connect_options_init(fastalloc_connect_options *);
  *
  * Returns 0, FASTALLOC_E_NO_DAEMON, FASTALLOC_E_NOT_FASTALLOC,
  * FASTALLOC_E_VERSION, FASTALLOC_E_PERMISSION, FASTALLOC_E_TIMEOUT,
- * FASTALLOC_E_NO_MEMORY or FASTALLOC_E_SYSTEM.  The client is released by
+ * FASTALLOC_E_TOO_MANY, FASTALLOC_E_NO_MEMORY or FASTALLOC_E_SYSTEM.  The client is released by
  * fastalloc_disconnect().  Blocks, at most for the time-out. */
 FASTALLOC_API int fastalloc_connect(fastalloc_client **, const fastalloc_connect_options *or_null);
 
@@ -198,7 +198,8 @@ FASTALLOC_API int fastalloc_pool_create(fastalloc_client *, const fastalloc_pool
  * alignment that is not NULL or 0 has to match.  Returns 0; or
  * FASTALLOC_E_NOT_FOUND, _TYPE, _TYPE_SIZE, _TYPE_VERSION, _PERMISSION,
  * _NAMESPACE, _VERSION, _TOO_MANY, _POISONED; or as fastalloc_pool_create().
- * Every open is a session of its own, also within one process.  Blocks. */
+ * Every open is a session of its own, also within one process.  Blocks; a pool
+ * that somebody is just creating is waited for. */
 FASTALLOC_API int fastalloc_pool_open(fastalloc_client *, const char *name,
                                       const fastalloc_pool_config *expected_or_null,
                                       fastalloc_pool **);
@@ -221,18 +222,18 @@ FASTALLOC_API int fastalloc_pool_destroy(fastalloc_client *, const char *name);
 
 /* What a pool is and how full it is. */
 typedef struct fastalloc_pool_info {
-    uint32_t struct_size;  /* set by the caller, sizeof */
+    uint32_t struct_size; /* set by the caller, sizeof */
     uint32_t type_version;
     char name[256];
     char type_name[64];
     size_t object_size;
     size_t alignment;
-    size_t stride;         /* bytes from one object to the next */
-    size_t capacity;       /* slots */
-    size_t allocated;      /* slots in somebody's hands: a snapshot */
-    size_t available;      /* capacity - allocated */
-    uint32_t session;      /* of this attachment; see fastalloc_give() */
-    uint32_t sessions;     /* attached now */
+    size_t stride;     /* bytes from one object to the next */
+    size_t capacity;   /* slots */
+    size_t allocated;  /* slots in somebody's hands: a snapshot */
+    size_t available;  /* capacity - allocated */
+    uint32_t session;  /* of this attachment; see fastalloc_give() */
+    uint32_t sessions; /* attached now */
 } fastalloc_pool_info;
 
 /* Fills in `info`.  The counts are a snapshot: exact when nobody allocates or
@@ -344,7 +345,8 @@ FASTALLOC_API void fastalloc_owned_release(fastalloc_owned *);
  *     int  orders_adopt(orders_pool, orders_handle)
  *     int  orders_give(orders_pool, orders_handle, uint32_t session)
  *
- * create and open set the type's name, size and alignment. */
+ * create and open set the type's name, size and alignment.  (Names end in "_"
+ * within, lest they shadow a program's own.) */
 #ifdef __cplusplus
 #define FASTALLOC_ALIGNOF_(type) alignof(type)
 #define FASTALLOC_CAST_(type, pointer) static_cast<type>(pointer)
@@ -361,68 +363,68 @@ FASTALLOC_API void fastalloc_owned_release(fastalloc_owned *);
         fastalloc_handle value;                                                                    \
     } prefix##_handle;                                                                             \
                                                                                                    \
-    __attribute__((unused)) static inline void prefix##_typed_(fastalloc_pool_config *config)      \
+    __attribute__((unused)) static inline void prefix##_typed_(fastalloc_pool_config *config_)     \
     {                                                                                              \
-        config->type_name = #type;                                                                 \
-        config->object_size = sizeof(type);                                                        \
-        if (config->alignment < FASTALLOC_ALIGNOF_(type))                                          \
-            config->alignment = FASTALLOC_ALIGNOF_(type);                                          \
+        config_->type_name = #type;                                                                \
+        config_->object_size = sizeof(type);                                                       \
+        if (config_->alignment < FASTALLOC_ALIGNOF_(type))                                         \
+            config_->alignment = FASTALLOC_ALIGNOF_(type);                                         \
     }                                                                                              \
     __attribute__((unused)) static inline int prefix##_create(                                     \
-        fastalloc_client *client, const fastalloc_pool_config *config, prefix##_pool *out)         \
+        fastalloc_client *client_, const fastalloc_pool_config *config_, prefix##_pool *out_)      \
     {                                                                                              \
-        fastalloc_pool_config typed = *config;                                                     \
-        prefix##_typed_(&typed);                                                                   \
-        return fastalloc_pool_create(client, &typed, &out->pool);                                  \
+        fastalloc_pool_config typed_ = *config_;                                                   \
+        prefix##_typed_(&typed_);                                                                  \
+        return fastalloc_pool_create(client_, &typed_, &out_->pool);                               \
     }                                                                                              \
     __attribute__((unused)) static inline int prefix##_create_local(                               \
-        const fastalloc_pool_config *config, prefix##_pool *out)                                   \
+        const fastalloc_pool_config *config_, prefix##_pool *out_)                                 \
     {                                                                                              \
-        fastalloc_pool_config typed = *config;                                                     \
-        prefix##_typed_(&typed);                                                                   \
-        return fastalloc_pool_create_local(&typed, &out->pool);                                    \
+        fastalloc_pool_config typed_ = *config_;                                                   \
+        prefix##_typed_(&typed_);                                                                  \
+        return fastalloc_pool_create_local(&typed_, &out_->pool);                                  \
     }                                                                                              \
-    __attribute__((unused)) static inline int prefix##_open(fastalloc_client *client,              \
-                                                            const char *name, prefix##_pool *out)  \
+    __attribute__((unused)) static inline int prefix##_open(                                       \
+        fastalloc_client *client_, const char *name_, prefix##_pool *out_)                         \
     {                                                                                              \
-        fastalloc_pool_config expected;                                                            \
-        fastalloc_pool_config_init(&expected);                                                     \
-        expected.type_name = #type;                                                                \
-        expected.object_size = sizeof(type);                                                       \
-        return fastalloc_pool_open(client, name, &expected, &out->pool);                           \
+        fastalloc_pool_config expected_;                                                           \
+        fastalloc_pool_config_init(&expected_);                                                    \
+        expected_.type_name = #type;                                                               \
+        expected_.object_size = sizeof(type);                                                      \
+        return fastalloc_pool_open(client_, name_, &expected_, &out_->pool);                       \
     }                                                                                              \
-    __attribute__((unused)) static inline int prefix##_close(prefix##_pool *pool)                  \
+    __attribute__((unused)) static inline int prefix##_close(prefix##_pool *pool_)                 \
     {                                                                                              \
-        return fastalloc_pool_close(pool->pool);                                                   \
+        return fastalloc_pool_close(pool_->pool);                                                  \
     }                                                                                              \
     __attribute__((unused)) static inline int prefix##_alloc(                                      \
-        prefix##_pool pool, prefix##_handle *handle, type **object)                                \
+        prefix##_pool pool_, prefix##_handle *handle_, type **object_)                             \
     {                                                                                              \
-        void *address;                                                                             \
-        int error = fastalloc_alloc(pool.pool, &handle->value, &address);                          \
-        if (!error && object)                                                                      \
-            *object = FASTALLOC_CAST_(type *, address);                                            \
-        return error;                                                                              \
+        void *address_;                                                                            \
+        int error_ = fastalloc_alloc(pool_.pool, &handle_->value, &address_);                      \
+        if (!error_ && object_)                                                                    \
+            *object_ = FASTALLOC_CAST_(type *, address_);                                          \
+        return error_;                                                                             \
     }                                                                                              \
-    __attribute__((unused)) static inline type *prefix##_get(prefix##_pool pool,                   \
-                                                             prefix##_handle handle)               \
+    __attribute__((unused)) static inline type *prefix##_get(prefix##_pool pool_,                  \
+                                                             prefix##_handle handle_)              \
     {                                                                                              \
-        return FASTALLOC_CAST_(type *, fastalloc_get(pool.pool, handle.value));                    \
+        return FASTALLOC_CAST_(type *, fastalloc_get(pool_.pool, handle_.value));                  \
     }                                                                                              \
-    __attribute__((unused)) static inline int prefix##_free(prefix##_pool pool,                    \
-                                                            prefix##_handle handle)                \
+    __attribute__((unused)) static inline int prefix##_free(prefix##_pool pool_,                   \
+                                                            prefix##_handle handle_)               \
     {                                                                                              \
-        return fastalloc_free(pool.pool, handle.value);                                            \
+        return fastalloc_free(pool_.pool, handle_.value);                                          \
     }                                                                                              \
-    __attribute__((unused)) static inline int prefix##_adopt(prefix##_pool pool,                   \
-                                                             prefix##_handle handle)               \
+    __attribute__((unused)) static inline int prefix##_adopt(prefix##_pool pool_,                  \
+                                                             prefix##_handle handle_)              \
     {                                                                                              \
-        return fastalloc_adopt(pool.pool, handle.value);                                           \
+        return fastalloc_adopt(pool_.pool, handle_.value);                                         \
     }                                                                                              \
     __attribute__((unused)) static inline int prefix##_give(                                       \
-        prefix##_pool pool, prefix##_handle handle, uint32_t session)                              \
+        prefix##_pool pool_, prefix##_handle handle_, uint32_t session_)                           \
     {                                                                                              \
-        return fastalloc_give(pool.pool, handle.value, session);                                   \
+        return fastalloc_give(pool_.pool, handle_.value, session_);                                \
     }                                                                                              \
     struct prefix##_pool
 

@@ -102,106 +102,106 @@ FASTALLOC_API void *fastalloc_get_slow_(fastalloc_pool *, fastalloc_handle);
 #define FASTALLOC_STEP_() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 
 __attribute__((always_inline)) static inline struct fastalloc_lane_ *
-fastalloc_lane_of_(const struct fastalloc_face_ *face)
+fastalloc_lane_of_(const struct fastalloc_face_ *face_)
 {
-    return (struct fastalloc_lane_ *)(void *)((char *)fastalloc_lanes_ + face->lane_at);
+    return (struct fastalloc_lane_ *)(void *)((char *)fastalloc_lanes_ + face_->lane_at);
 }
 
 /* Out of line for the fast path, and with outputs of its own: so the caller's need
  * no address, and stay in registers. */
 __attribute__((always_inline)) static inline int
-fastalloc_alloc_on_(fastalloc_pool *pool, fastalloc_handle *handle, void **object)
+fastalloc_alloc_on_(fastalloc_pool *pool_, fastalloc_handle *handle_, void **object_)
 {
-    fastalloc_handle got = FASTALLOC_NONE;
-    void *address = NULL;
-    int error = fastalloc_alloc_slow_(pool, &got, &address);
+    fastalloc_handle got_ = FASTALLOC_NONE;
+    void *address_ = NULL;
+    int error_ = fastalloc_alloc_slow_(pool_, &got_, &address_);
 
-    if (error)
-        return error;
-    *handle = got;
-    if (object)
-        *object = address;
+    if (error_)
+        return error_;
+    *handle_ = got_;
+    if (object_)
+        *object_ = address_;
     return 0;
 }
 
 __attribute__((always_inline)) static inline int
-fastalloc_alloc_inline_(fastalloc_pool *pool, fastalloc_handle *handle, void **object)
+fastalloc_alloc_inline_(fastalloc_pool *pool_, fastalloc_handle *handle_, void **object_)
 {
-    const struct fastalloc_face_ *face = (const struct fastalloc_face_ *)pool;
-    const struct fastalloc_lane_ *lane = fastalloc_lane_of_(face);
-    struct fastalloc_gate_ *gate = lane->gate;
-    uint32_t *loaded, count, index;
-    uint64_t word;
+    const struct fastalloc_face_ *face_ = (const struct fastalloc_face_ *)pool_;
+    const struct fastalloc_lane_ *lane_ = fastalloc_lane_of_(face_);
+    struct fastalloc_gate_ *gate_ = lane_->gate;
+    uint32_t *loaded_, count_, index_;
+    uint64_t word_;
 
-    if (FASTALLOC_UNLIKELY_(!gate))
-        return fastalloc_alloc_on_(pool, handle, object);
-    FASTALLOC_STORE_(gate->busy, 1u);
+    if (FASTALLOC_UNLIKELY_(!gate_))
+        return fastalloc_alloc_on_(pool_, handle_, object_);
+    FASTALLOC_STORE_(gate_->busy, 1u);
     FASTALLOC_STEP_();
-    loaded = lane->loaded;
-    count = FASTALLOC_LOAD_(loaded[0]);
-    if (FASTALLOC_UNLIKELY_(FASTALLOC_LOAD_(gate->revoked)) || FASTALLOC_UNLIKELY_(count == 0))
-        return fastalloc_alloc_on_(pool, handle, object);
-    index = FASTALLOC_LOAD_(loaded[count]);
-    if (FASTALLOC_UNLIKELY_(index >= face->slots))
-        return fastalloc_alloc_on_(pool, handle, object);
-    word = FASTALLOC_LOAD_(face->words[index]);
-    if (FASTALLOC_UNLIKELY_(word & FASTALLOC_OWNER_MASK_))
-        return fastalloc_alloc_on_(pool, handle, object);
-    FASTALLOC_STORE_(face->words[index], word | face->session); /* A */
+    loaded_ = lane_->loaded;
+    count_ = FASTALLOC_LOAD_(loaded_[0]);
+    if (FASTALLOC_UNLIKELY_(FASTALLOC_LOAD_(gate_->revoked)) || FASTALLOC_UNLIKELY_(count_ == 0))
+        return fastalloc_alloc_on_(pool_, handle_, object_);
+    index_ = FASTALLOC_LOAD_(loaded_[count_]);
+    if (FASTALLOC_UNLIKELY_(index_ >= face_->slots))
+        return fastalloc_alloc_on_(pool_, handle_, object_);
+    word_ = FASTALLOC_LOAD_(face_->words[index_]);
+    if (FASTALLOC_UNLIKELY_(word_ & FASTALLOC_OWNER_MASK_))
+        return fastalloc_alloc_on_(pool_, handle_, object_);
+    FASTALLOC_STORE_(face_->words[index_], word_ | face_->session); /* A */
     FASTALLOC_STEP_();
-    FASTALLOC_STORE_(loaded[0], count - 1); /* B */
-    __atomic_store_n(&gate->busy, 0u, __ATOMIC_RELEASE);
-    *handle = word >> FASTALLOC_OWNER_BITS_ << face->index_bits | index;
-    if (object)
-        *object = face->objects + index * face->stride;
+    FASTALLOC_STORE_(loaded_[0], count_ - 1); /* B */
+    __atomic_store_n(&gate_->busy, 0u, __ATOMIC_RELEASE);
+    *handle_ = word_ >> FASTALLOC_OWNER_BITS_ << face_->index_bits | index_;
+    if (object_)
+        *object_ = face_->objects + index_ * face_->stride;
     return 0;
 }
 
-__attribute__((always_inline)) static inline int
-fastalloc_free_inline_(fastalloc_pool *pool, fastalloc_handle handle)
+__attribute__((always_inline)) static inline int fastalloc_free_inline_(fastalloc_pool *pool_,
+                                                                        fastalloc_handle handle_)
 {
-    const struct fastalloc_face_ *face = (const struct fastalloc_face_ *)pool;
-    const struct fastalloc_lane_ *lane = fastalloc_lane_of_(face);
-    struct fastalloc_gate_ *gate = lane->gate;
-    uint64_t index = handle & face->index_mask;
-    uint64_t idle = handle >> face->index_bits << FASTALLOC_OWNER_BITS_;
-    uint32_t *loaded, count;
+    const struct fastalloc_face_ *face_ = (const struct fastalloc_face_ *)pool_;
+    const struct fastalloc_lane_ *lane_ = fastalloc_lane_of_(face_);
+    struct fastalloc_gate_ *gate_ = lane_->gate;
+    uint64_t index_ = handle_ & face_->index_mask;
+    uint64_t idle_ = handle_ >> face_->index_bits << FASTALLOC_OWNER_BITS_;
+    uint32_t *loaded_, count_;
 
-    if (FASTALLOC_UNLIKELY_(!gate) || FASTALLOC_UNLIKELY_(index >= face->slots) ||
-        FASTALLOC_UNLIKELY_(handle >= face->last_handle))
-        return fastalloc_free_slow_(pool, handle);
-    FASTALLOC_STORE_(gate->busy, 1u);
+    if (FASTALLOC_UNLIKELY_(!gate_) || FASTALLOC_UNLIKELY_(index_ >= face_->slots) ||
+        FASTALLOC_UNLIKELY_(handle_ >= face_->last_handle))
+        return fastalloc_free_slow_(pool_, handle_);
+    FASTALLOC_STORE_(gate_->busy, 1u);
     FASTALLOC_STEP_();
-    loaded = lane->loaded;
-    count = FASTALLOC_LOAD_(loaded[0]);
-    if (FASTALLOC_UNLIKELY_(FASTALLOC_LOAD_(gate->revoked)) ||
-        FASTALLOC_UNLIKELY_(count >= face->magazine_size) ||
-        FASTALLOC_UNLIKELY_(FASTALLOC_LOAD_(face->words[index]) != (idle | face->session)))
-        return fastalloc_free_slow_(pool, handle);
-    FASTALLOC_STORE_(loaded[count + 1], (uint32_t)index); /* C */
+    loaded_ = lane_->loaded;
+    count_ = FASTALLOC_LOAD_(loaded_[0]);
+    if (FASTALLOC_UNLIKELY_(FASTALLOC_LOAD_(gate_->revoked)) ||
+        FASTALLOC_UNLIKELY_(count_ >= face_->magazine_size) ||
+        FASTALLOC_UNLIKELY_(FASTALLOC_LOAD_(face_->words[index_]) != (idle_ | face_->session)))
+        return fastalloc_free_slow_(pool_, handle_);
+    FASTALLOC_STORE_(loaded_[count_ + 1], (uint32_t)index_); /* C */
     FASTALLOC_STEP_();
-    FASTALLOC_STORE_(loaded[0], count + 1); /* D */
+    FASTALLOC_STORE_(loaded_[0], count_ + 1); /* D */
     FASTALLOC_STEP_();
-    FASTALLOC_STORE_(face->words[index], idle + (FASTALLOC_OWNER_MASK_ + 1u)); /* E */
-    __atomic_store_n(&gate->busy, 0u, __ATOMIC_RELEASE);
+    FASTALLOC_STORE_(face_->words[index_], idle_ + (FASTALLOC_OWNER_MASK_ + 1u)); /* E */
+    __atomic_store_n(&gate_->busy, 0u, __ATOMIC_RELEASE);
     return 0;
 }
 
-__attribute__((always_inline)) static inline void *
-fastalloc_get_inline_(fastalloc_pool *pool, fastalloc_handle handle)
+__attribute__((always_inline)) static inline void *fastalloc_get_inline_(fastalloc_pool *pool_,
+                                                                         fastalloc_handle handle_)
 {
-    const struct fastalloc_face_ *face = (const struct fastalloc_face_ *)pool;
-    uint64_t index = handle & face->index_mask;
-    uint64_t word;
+    const struct fastalloc_face_ *face_ = (const struct fastalloc_face_ *)pool_;
+    uint64_t index_ = handle_ & face_->index_mask;
+    uint64_t word_;
 
-    if (FASTALLOC_UNLIKELY_(index >= face->slots))
-        return fastalloc_get_slow_(pool, handle);
-    word = FASTALLOC_LOAD_(face->words[index]);
+    if (FASTALLOC_UNLIKELY_(index_ >= face_->slots))
+        return fastalloc_get_slow_(pool_, handle_);
+    word_ = FASTALLOC_LOAD_(face_->words[index_]);
     /* Neither idle (0) nor returned (all ones). */
-    if (FASTALLOC_UNLIKELY_(word >> FASTALLOC_OWNER_BITS_ != handle >> face->index_bits) ||
-        FASTALLOC_UNLIKELY_((word & FASTALLOC_OWNER_MASK_) - 1 >= FASTALLOC_OWNER_MASK_ - 1))
-        return fastalloc_get_slow_(pool, handle);
-    return face->objects + index * face->stride;
+    if (FASTALLOC_UNLIKELY_(word_ >> FASTALLOC_OWNER_BITS_ != handle_ >> face_->index_bits) ||
+        FASTALLOC_UNLIKELY_((word_ & FASTALLOC_OWNER_MASK_) - 1 >= FASTALLOC_OWNER_MASK_ - 1))
+        return fastalloc_get_slow_(pool_, handle_);
+    return face_->objects + index_ * face_->stride;
 }
 
 #ifdef __cplusplus

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -33,7 +34,7 @@ struct fastalloc_client {
     int socket;            /* -1: not connected */
     uint32_t timeout_ms;
     uint64_t next_id;
-    uint64_t generation;   /* of the process when it connected */
+    uint64_t generation;    /* of the process when it connected */
     fastalloc_client *next; /* process.clients */
     char path[PATHS_MAX];
 };
@@ -48,6 +49,11 @@ void client_become_child(fastalloc_client *client)
     pthread_mutex_init(&client->mutex, NULL);
 }
 
+uint32_t client_timeout_ms(const fastalloc_client *client)
+{
+    return client->timeout_ms;
+}
+
 const char *client_socket(const fastalloc_client *client)
 {
     return client->path;
@@ -55,8 +61,18 @@ const char *client_socket(const fastalloc_client *client)
 
 /* --------------------------------------------------------------- connecting */
 
+static bool is_no_socket(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 && !S_ISSOCK(status.st_mode);
+}
+
 static int connect_error(const char *path, int error, struct reason *why)
 {
+    /* Linux refuses a connection to a plain file as to a socket nobody listens on. */
+    if (error == ECONNREFUSED && is_no_socket(path))
+        error = ENOTSOCK;
     switch (error) {
     case ENOENT:
     case ECONNREFUSED:
@@ -118,6 +134,7 @@ static int receive_reply(fastalloc_client *client, uint64_t id, struct wire_repl
                          int *descriptor, struct reason *why)
 {
     uint8_t bytes[PACKET_MAX];
+    struct reason detail;
     int came = -1, error;
     ssize_t length;
 
@@ -137,11 +154,12 @@ static int receive_reply(fastalloc_client *client, uint64_t id, struct wire_repl
     if (length < 0)
         return reason_system(why, FASTALLOC_E_SYSTEM, (int)-length,
                              "cannot receive from fastallocd at %s", client->path);
-    error = wire_unpack_reply(bytes, (size_t)length, reply, why);
-    if (!error && reply->id != id)
-        error = reason_set(why, FASTALLOC_E_PROTOCOL,
-                           "%s answered request %llu, not %llu", client->path,
-                           (unsigned long long)reply->id, (unsigned long long)id);
+    error = wire_unpack_reply(bytes, (size_t)length, reply, &detail);
+    if (error)
+        reason_set(why, error, "the answer of %s cannot be read: %s", client->path, detail.text);
+    else if (reply->id != id)
+        error = reason_set(why, FASTALLOC_E_PROTOCOL, "%s answered request %llu, not %llu",
+                           client->path, (unsigned long long)reply->id, (unsigned long long)id);
     if (error) {
         if (came >= 0)
             close(came);
@@ -168,9 +186,8 @@ static int exchange(fastalloc_client *client, struct wire_request *request,
     while (error == EINTR);
     *sent = !error;
     if (error)
-        return reason_system(why,
-                             error == EAGAIN ? FASTALLOC_E_TIMEOUT : FASTALLOC_E_NO_DAEMON, error,
-                             "cannot send to fastallocd at %s", client->path);
+        return reason_system(why, error == EAGAIN ? FASTALLOC_E_TIMEOUT : FASTALLOC_E_NO_DAEMON,
+                             error, "cannot send to fastallocd at %s", client->path);
     error = receive_reply(client, request->id, reply, descriptor, why);
     return error;
 }
@@ -182,8 +199,7 @@ static int say_hello(fastalloc_client *client, struct reason *why)
     int descriptor = -1, error;
     bool sent;
 
-    strncpy(request.hello.program, program_invocation_short_name,
-            sizeof request.hello.program - 1);
+    strncpy(request.hello.program, program_invocation_short_name, sizeof request.hello.program - 1);
     error = exchange(client, &request, &reply, &descriptor, &sent, why);
     if (descriptor >= 0)
         close(descriptor);
@@ -191,7 +207,7 @@ static int say_hello(fastalloc_client *client, struct reason *why)
         return reason_set(why, reply.error, "%s", reply.message);
     /* Something answered there, or took the connection and hung up. */
     if (error == FASTALLOC_E_PROTOCOL || error == FASTALLOC_E_NAME ||
-        (error == FASTALLOC_E_NO_DAEMON && sent))
+        error == FASTALLOC_E_NO_DAEMON)
         return reason_set(why, FASTALLOC_E_NOT_FASTALLOC,
                           "what listens on %s does not answer as fastallocd does: give the right "
                           "path",
@@ -204,23 +220,30 @@ static int say_hello(fastalloc_client *client, struct reason *why)
 static int ensure_connected(fastalloc_client *client, struct reason *why)
 {
     uint64_t generation = process_here()->generation;
-    int error;
+    int error, tries;
 
     if (client->socket >= 0 && client->generation == generation)
         return 0;
     drop(client);
-    error = open_socket(client, &client->socket, why);
-    if (error)
-        return error;
-    client->generation = generation;
-    error = say_hello(client, why);
-    if (error)
+    /* Twice: a daemon that dies just now hangs up the first time and refuses the
+     * second; somebody who is not fastallocd does as he did. */
+    for (tries = 0; tries < 2; tries++) {
+        error = open_socket(client, &client->socket, why);
+        if (error)
+            return error;
+        client->generation = generation;
+        error = say_hello(client, why);
+        if (!error)
+            return 0;
         drop(client);
+        if (error != FASTALLOC_E_NOT_FASTALLOC)
+            return error;
+    }
     return error;
 }
 
-int client_request(fastalloc_client *client, struct wire_request *request,
-                   struct wire_reply *reply, int *descriptor, struct reason *why)
+int client_request(fastalloc_client *client, struct wire_request *request, struct wire_reply *reply,
+                   int *descriptor, struct reason *why)
 {
     int came = -1, error = 0, tries, cancel_state;
     bool sent = false;

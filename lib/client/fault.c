@@ -55,7 +55,7 @@ static const struct code_text texts[-FASTALLOC_E_LAST + 1] = {
     TEXT(FASTALLOC_E_HANDLE, "not a handle of this pool"),
     TEXT(FASTALLOC_E_SESSION, "no live session of that number"),
     TEXT(FASTALLOC_E_DESTROYED, "the pool was destroyed"),
-    TEXT(FASTALLOC_E_BUSY, "in use by another thread"),
+    TEXT(FASTALLOC_E_BUSY, "in use by another thread, or being made just now"),
     TEXT(FASTALLOC_E_CHANGED, "the root was not the expected one"),
     TEXT(FASTALLOC_E_POISONED, "the pool's shared memory is damaged"),
     TEXT(FASTALLOC_E_NAMESPACE, "the pool serves another PID namespace"),
@@ -93,8 +93,7 @@ int fault_say(const struct reason *why)
     return why->code;
 }
 
-int fault_note(int code, const char *operation, const fastalloc_pool *pool,
-               fastalloc_handle handle)
+int fault_note(int code, const char *operation, const fastalloc_pool *pool, fastalloc_handle handle)
 {
     struct thread *thread = thread_self();
 

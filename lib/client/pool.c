@@ -17,9 +17,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LOCAL_NAME "local"
+#define BUILDING_PAUSE_MS 2
 
 /* ------------------------------------------------------ making, releasing */
 
@@ -104,8 +106,8 @@ int pool_spec_of(const fastalloc_pool_config *config, bool name_optional, struct
         return error;
     memcpy(spec->name, name, strlen(name) + 1);
     if (config->type_name) {
-        error = copy_text(spec->type_name, sizeof spec->type_name, config->type_name, "type name",
-                          why);
+        error =
+            copy_text(spec->type_name, sizeof spec->type_name, config->type_name, "type name", why);
         if (error)
             return error;
     }
@@ -123,26 +125,27 @@ int pool_spec_of(const fastalloc_pool_config *config, bool name_optional, struct
 /* -------------------------------------------------- through the daemon */
 
 /* The rest of an attachment the daemon has granted; `descriptor` is consumed. */
-static int finish_attach(fastalloc_client *client, const struct wire_reply *reply, int descriptor,
-                         fastalloc_pool **out, struct reason *why)
+static int finish_attach(fastalloc_client *client, const char *name, const struct wire_reply *reply,
+                         int descriptor, fastalloc_pool **out, struct reason *why)
 {
+    struct reason detail;
     struct segment segment;
     struct pool_spec spec;
     fastalloc_pool *pool;
     int error;
 
-    error = attach_map(descriptor, NULL, &segment, &spec, why);
+    error = attach_map(descriptor, NULL, &segment, &spec, &detail);
     close(descriptor);
     if (error)
-        return error;
-    if (segment.header->pool_id != reply->attached.pool_id ||
-        reply->attached.session < 1 || reply->attached.session > segment.geometry.sessions)
+        return reason_set(why, error, "pool \"%s\": %s", name, detail.text);
+    if (segment.header->pool_id != reply->attached.pool_id || reply->attached.session < 1 ||
+        reply->attached.session > segment.geometry.sessions)
         error = reason_set(why, FASTALLOC_E_PROTOCOL,
                            "the daemon sent the segment of another pool than \"%s\"", spec.name);
     pool = error ? NULL : pool_new(&segment, &spec, reply->attached.session);
     if (!error && !pool)
-        error = reason_set(why, FASTALLOC_E_NO_MEMORY, "no memory to attach pool \"%s\"",
-                           spec.name);
+        error =
+            reason_set(why, FASTALLOC_E_NO_MEMORY, "no memory to attach pool \"%s\"", spec.name);
     if (error) {
         backing_unmap(segment.base, segment.geometry.total);
         return error;
@@ -165,19 +168,29 @@ static void request_close(fastalloc_client *client, uint64_t pool_id, uint32_t s
     client_request(client, &request, &reply, NULL, NULL);
 }
 
+/* Creates or opens.  A pool that somebody is just creating is waited for. */
 static int request_attach(fastalloc_client *client, struct wire_request *request,
                           fastalloc_pool **out, struct reason *why)
 {
+    const struct timespec pause = {0, BUILDING_PAUSE_MS * 1000000L};
+    uint32_t waited = 0;
     struct wire_reply reply;
     int descriptor = -1, error;
 
-    error = client_request(client, request, &reply, &descriptor, why);
+    for (;;) {
+        error = client_request(client, request, &reply, &descriptor, why);
+        if (error != FASTALLOC_E_BUSY || waited >= client_timeout_ms(client))
+            break;
+        nanosleep(&pause, NULL);
+        waited += BUILDING_PAUSE_MS;
+    }
     if (error)
         return error;
-    error = finish_attach(client, &reply, descriptor, out, why);
+    error = finish_attach(
+        client, request->op == WIRE_CREATE ? request->create.name : request->open.expected.name,
+        &reply, descriptor, out, why);
     if (error)
-        request_close(client, reply.attached.pool_id, reply.attached.session,
-                      reply.attached.nonce);
+        request_close(client, reply.attached.pool_id, reply.attached.session, reply.attached.nonce);
     return error;
 }
 
@@ -192,7 +205,9 @@ int fastalloc_pool_create(fastalloc_client *client, const fastalloc_pool_config 
 
     if (!client || !config || !out)
         return fault_set(FASTALLOC_E_INVALID, "fastalloc_pool_create: %s is NULL",
-                         !client ? "client" : !config ? "config" : "the output");
+                         !client   ? "client"
+                         : !config ? "config"
+                                   : "the output");
     error = pool_spec_of(config, false, &request.create, &why);
     completed = request.create;
     if (!error)

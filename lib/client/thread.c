@@ -72,8 +72,8 @@ static void make_key(void)
 
 static struct thread *map_thread(void)
 {
-    struct thread *thread = mmap(NULL, sizeof *thread, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct thread *thread =
+        mmap(NULL, sizeof *thread, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (thread == MAP_FAILED)
         return NULL;
@@ -165,8 +165,8 @@ static void update_lane(struct thread *thread, fastalloc_pool *pool)
     loaded = cache_loaded(&pool->segment, &actor);
     if (loaded == CACHE_NONE)
         return;
-    lane->loaded = pool->segment.magazines +
-                   (uint64_t)loaded * (pool->segment.geometry.magazine_size + 1);
+    lane->loaded =
+        pool->segment.magazines + (uint64_t)loaded * (pool->segment.geometry.magazine_size + 1);
     lane->gate = &pool->segment.caches[actor.cache].gate;
 }
 

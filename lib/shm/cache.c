@@ -270,9 +270,9 @@ void cache_release(struct segment *segment, const struct actor *actor)
     uint64_t holder;
 
     cache_flush(segment, actor);
-    holder = cache_loaded(segment, actor) == CACHE_NONE &&
-                     cache_previous(segment, actor) == CACHE_NONE
-                 ? 0
-                 : (uint64_t)actor->session << 32;
+    holder =
+        cache_loaded(segment, actor) == CACHE_NONE && cache_previous(segment, actor) == CACHE_NONE
+            ? 0
+            : (uint64_t)actor->session << 32;
     shm_store_release(&record->holder, holder);
 }

@@ -9,6 +9,7 @@
 #include "check.h"
 
 #include "bitmap.h"
+#include "lock.h"
 #include "magazine.h"
 #include "session.h"
 #include "slot.h"
@@ -29,6 +30,7 @@ struct observation {
 struct look {
     const struct segment *segment;
     uint8_t *marks; /* for each slot, how many magazines hold it (up to 2) */
+    bool *linked;   /* for each magazine, whether a depot's list has it */
     struct observation *list;
     size_t count;
     uint64_t total;
@@ -70,8 +72,7 @@ static bool is_in_a_cache(const struct segment *segment, uint32_t magazine, uint
 
         if (cache_session_of(shm_load(&record->holder)) != magazine_owner(word))
             continue;
-        if ((shm_load(&record->loaded) == magazine + 1 &&
-             shm_load(&record->loaded_word) == word) ||
+        if ((shm_load(&record->loaded) == magazine + 1 && shm_load(&record->loaded_word) == word) ||
             (shm_load(&record->previous) == magazine + 1 &&
              shm_load(&record->previous_word) == word))
             return true;
@@ -143,38 +144,62 @@ static void look_at_caches(struct look *look)
     }
 }
 
-/* A list holds only magazines of its depot, whenever its holder died. */
-static void look_at_list(struct look *look, uint32_t d, uint32_t head)
+/* A list holds only magazines of its depot, whenever its holder died, and each
+ * once.  False when it does not. */
+static bool look_at_list(struct look *look, uint32_t d, uint32_t head)
 {
     const struct segment *segment = look->segment;
-    uint32_t steps, at = head;
+    uint32_t at = head;
 
-    for (steps = 0; at; steps++) {
+    while (at) {
         uint64_t word;
 
-        if (at > segment->geometry.magazines || steps > segment->geometry.magazines) {
+        if (at > segment->geometry.magazines || look->linked[at - 1]) {
             observe(look, CHECK_DEPOT_LIST, d, at);
-            return;
+            return false;
         }
         word = shm_load_ordered(&segment->magazine_words[at - 1]);
         if (magazine_owner(word) != MAGAZINE_DEPOT_BASE + d) {
             observe(look, CHECK_DEPOT_LIST, d, word);
-            return;
+            return false;
         }
+        look->linked[at - 1] = true;
         at = shm_load(&segment->magazine_links[at - 1]);
+    }
+    return true;
+}
+
+/* Whether a depot's lists are complete, and not waiting for their rebuild. */
+static bool is_at_rest(const struct shm_depot *depot)
+{
+    return lock_is_free(depot) && !shm_load_ordered(&depot->dirty);
+}
+
+static void look_at_depot(struct look *look, uint32_t d)
+{
+    const struct segment *segment = look->segment;
+    const struct shm_depot *depot = &segment->depots[d];
+    bool rested = is_at_rest(depot);
+    uint32_t magazine;
+
+    rested &= look_at_list(look, d, shm_load(&depot->full));
+    rested &= look_at_list(look, d, shm_load(&depot->partial));
+    rested &= look_at_list(look, d, shm_load(&depot->empty));
+    for (magazine = 0; rested && magazine < segment->geometry.magazines; magazine++) {
+        uint64_t word = shm_load_ordered(&segment->magazine_words[magazine]);
+
+        if (magazine_owner(word) == MAGAZINE_DEPOT_BASE + d && !look->linked[magazine])
+            observe(look, CHECK_DEPOT_LIST, d, word);
     }
 }
 
 static void look_at_depots(struct look *look)
 {
-    const struct segment *segment = look->segment;
     uint32_t d;
 
-    for (d = 0; d < segment->geometry.depots; d++) {
-        look_at_list(look, d, shm_load(&segment->depots[d].full));
-        look_at_list(look, d, shm_load(&segment->depots[d].partial));
-        look_at_list(look, d, shm_load(&segment->depots[d].empty));
-    }
+    memset(look->linked, 0, look->segment->geometry.magazines);
+    for (d = 0; d < look->segment->geometry.depots; d++)
+        look_at_depot(look, d);
 }
 
 /* What is wrong with a slot that `marks` magazines hold; true if anything is. */
@@ -196,8 +221,7 @@ static bool slot_is_wrong(const struct segment *segment, uint64_t index, uint64_
         *kind = marks ? CHECK_SLOT_TWICE : CHECK_SLOT_LOST;
         return marks != 1;
     }
-    if (slot_owner_is_session(segment, owner) &&
-        session_state(segment, owner) != SESSION_LIVE) {
+    if (slot_owner_is_session(segment, owner) && session_state(segment, owner) != SESSION_LIVE) {
         *kind = CHECK_SLOT_DEAD_OWNER;
         return true;
     }
@@ -348,8 +372,8 @@ static void describe(const struct observation *seen, struct check_finding *findi
     case CHECK_SLOT_DEAD_OWNER:
     case CHECK_SLOT_WORD:
         snprintf(finding->text, sizeof finding->text,
-                 "%s: slot %" PRIu64 ", generation %" PRIu64 ", %s (owner %u)", name,
-                 seen->place, slot_generation_of(seen->seen), owner_text(owner), owner);
+                 "%s: slot %" PRIu64 ", generation %" PRIu64 ", %s (owner %u)", name, seen->place,
+                 slot_generation_of(seen->seen), owner_text(owner), owner);
         break;
     case CHECK_MAGAZINE_COUNT:
     case CHECK_MAGAZINE_OWNER:
@@ -378,13 +402,15 @@ static bool look_init(struct look *look, const struct segment *segment)
     look->count = 0;
     look->total = 0;
     look->marks = malloc(segment->geometry.max_capacity);
+    look->linked = malloc(segment->geometry.magazines + 1);
     look->list = malloc(OBSERVATIONS_MAX * sizeof *look->list);
-    return look->marks && look->list;
+    return look->marks && look->linked && look->list;
 }
 
 static void look_free(struct look *look)
 {
     free(look->marks);
+    free(look->linked);
     free(look->list);
 }
 

@@ -17,25 +17,26 @@
 #define CHECK_TEXT_MAX 160
 
 enum check_kind {
-    CHECK_HEADER,         /* a header field contradicts the geometry */
-    CHECK_SLOT_LOST,      /* idle or returned, but nowhere to be found */
-    CHECK_SLOT_TWICE,     /* in two magazines, or twice in one */
+    CHECK_HEADER,          /* a header field contradicts the geometry */
+    CHECK_SLOT_LOST,       /* idle or returned, but nowhere to be found */
+    CHECK_SLOT_TWICE,      /* in two magazines, or twice in one */
     CHECK_SLOT_OWNED_IDLE, /* in a magazine though it has an owner */
     CHECK_SLOT_DEAD_OWNER, /* owned by no live session */
-    CHECK_SLOT_WORD,      /* a word no protocol writes */
-    CHECK_MAGAZINE_COUNT, /* above its size */
-    CHECK_MAGAZINE_ENTRY, /* an index outside the table */
-    CHECK_MAGAZINE_OWNER, /* owned by nobody that exists, or by a session none
+    CHECK_SLOT_WORD,       /* a word no protocol writes */
+    CHECK_MAGAZINE_COUNT,  /* above its size */
+    CHECK_MAGAZINE_ENTRY,  /* an index outside the table */
+    CHECK_MAGAZINE_OWNER,  /* owned by nobody that exists, or by a session none
                              of whose caches has it */
-    CHECK_CACHE,          /* a record that contradicts its magazines */
-    CHECK_DEPOT_LIST,     /* a list with a cycle, a stranger, or a bad index */
-    CHECK_BITMAP          /* a flag whose parent is clear */
+    CHECK_CACHE,           /* a record that contradicts its magazines */
+    CHECK_DEPOT_LIST,      /* a list with a cycle, a stranger or a bad index, or, at rest,
+                              without one of its magazines */
+    CHECK_BITMAP           /* a flag whose parent is clear */
 };
 
 struct check_finding {
     enum check_kind kind;
-    uint64_t place;  /* slot, magazine, cache, depot: as the kind says */
-    uint64_t seen;   /* the word that was wrong */
+    uint64_t place; /* slot, magazine, cache, depot: as the kind says */
+    uint64_t seen;  /* the word that was wrong */
     char text[CHECK_TEXT_MAX];
 };
 

@@ -79,16 +79,14 @@ bool depot_has_stock(const struct segment *segment, uint32_t d)
 {
     const struct shm_depot *depot = &segment->depots[d];
 
-    return shm_load(&depot->partial) || shm_load(&depot->full) ||
-           shm_load_ordered(&depot->dirty);
+    return shm_load(&depot->partial) || shm_load(&depot->full) || shm_load_ordered(&depot->dirty);
 }
 
 bool depot_has_room(const struct segment *segment, uint32_t d)
 {
     const struct shm_depot *depot = &segment->depots[d];
 
-    return shm_load(&depot->empty) || shm_load(&depot->partial) ||
-           shm_load_ordered(&depot->dirty);
+    return shm_load(&depot->empty) || shm_load(&depot->partial) || shm_load_ordered(&depot->dirty);
 }
 
 /* Takes the first magazine of a list.  A head that does not name a magazine of
@@ -121,8 +119,8 @@ static bool take_first_locked(struct segment *segment, uint32_t d, uint32_t *hea
     return true;
 }
 
-bool depot_take_stock_locked(struct segment *segment, uint32_t d, uint32_t me,
-                             uint32_t *magazine, uint64_t *word)
+bool depot_take_stock_locked(struct segment *segment, uint32_t d, uint32_t me, uint32_t *magazine,
+                             uint64_t *word)
 {
     struct shm_depot *depot = &segment->depots[d];
 
@@ -130,8 +128,8 @@ bool depot_take_stock_locked(struct segment *segment, uint32_t d, uint32_t me,
            take_first_locked(segment, d, &depot->full, me, magazine, word);
 }
 
-bool depot_take_room_locked(struct segment *segment, uint32_t d, uint32_t me,
-                            uint32_t *magazine, uint64_t *word)
+bool depot_take_room_locked(struct segment *segment, uint32_t d, uint32_t me, uint32_t *magazine,
+                            uint64_t *word)
 {
     struct shm_depot *depot = &segment->depots[d];
 

@@ -40,10 +40,10 @@ bool depot_has_room(const struct segment *segment, uint32_t d);
 /* With the lock held.  Take a magazine for `me`, its count set: one with entries
  * (partial before full, so that partial ones become empty), or one with room
  * (empty before partial).  False when there is none. */
-bool depot_take_stock_locked(struct segment *segment, uint32_t d, uint32_t me,
-                             uint32_t *magazine, uint64_t *word);
-bool depot_take_room_locked(struct segment *segment, uint32_t d, uint32_t me,
-                            uint32_t *magazine, uint64_t *word);
+bool depot_take_stock_locked(struct segment *segment, uint32_t d, uint32_t me, uint32_t *magazine,
+                             uint64_t *word);
+bool depot_take_room_locked(struct segment *segment, uint32_t d, uint32_t me, uint32_t *magazine,
+                            uint64_t *word);
 
 /* With the lock held.  Gives a magazine, whose word is `word` and the caller's,
  * to the depot with the entries its count says.  Nothing happens when it is no

@@ -101,8 +101,8 @@ int geometry_plan(struct geometry *geometry, const struct pool_spec *spec, struc
     /* Each cache holds two, the depots the rest: even with every slot idle in full
      * magazines of the depots there is one with room for each cache. */
     if (g.magazine_size)
-        g.magazines = (uint32_t)((g.max_capacity + g.magazine_size - 1) / g.magazine_size) +
-                      2 * g.caches;
+        g.magazines =
+            (uint32_t)((g.max_capacity + g.magazine_size - 1) / g.magazine_size) + 2 * g.caches;
     plan_bitmap(&g);
     for (level = 0; level < g.levels; level++)
         bitmap_words += g.level_words[level];
@@ -113,8 +113,7 @@ int geometry_plan(struct geometry *geometry, const struct pool_spec *spec, struc
     g.caches_at = place(&end, (uint64_t)g.caches * sizeof(struct shm_cache));
     g.magazine_words_at = place(&end, (uint64_t)g.magazines * sizeof(uint64_t));
     g.magazine_links_at = place(&end, (uint64_t)g.magazines * sizeof(uint32_t));
-    g.magazines_at =
-        place(&end, (uint64_t)g.magazines * (g.magazine_size + 1) * sizeof(uint32_t));
+    g.magazines_at = place(&end, (uint64_t)g.magazines * (g.magazine_size + 1) * sizeof(uint32_t));
     g.words_at = place(&end, g.max_capacity * sizeof(uint64_t));
     g.bitmap_at = place(&end, bitmap_words * sizeof(uint64_t));
     g.holders_at = end;
@@ -166,6 +165,18 @@ static struct shm_fingerprint fingerprint(void)
     };
 }
 
+/* FNV-1a, 64 bits (Fowler, Noll, Vo), over the constant part but the magic. */
+static uint64_t checksum_of(const struct shm_header *header)
+{
+    const unsigned char *bytes = (const unsigned char *)header;
+    uint64_t sum = UINT64_C(0xcbf29ce484222325);
+    size_t i;
+
+    for (i = sizeof header->magic; i < offsetof(struct shm_header, checksum); i++)
+        sum = (sum ^ bytes[i]) * UINT64_C(0x100000001b3);
+    return sum;
+}
+
 int segment_format(struct segment *segment, void *base, const struct pool_spec *spec,
                    const struct geometry *geometry, uint64_t pool_id, uint64_t first_generation,
                    struct reason *why)
@@ -201,6 +212,7 @@ int segment_format(struct segment *segment, void *base, const struct pool_spec *
     header->objects_at = geometry->objects_at;
     memcpy(header->name, spec->name, sizeof header->name);
     memcpy(header->type_name, spec->type_name, sizeof header->type_name);
+    header->checksum = checksum_of(header);
     shm_store_release(&header->published, spec->capacity);
     shm_store_release(&header->magic, LAYOUT_MAGIC);
     *segment = made;
@@ -245,7 +257,7 @@ static int check_shape(const struct shm_header *seen, const struct pool_spec *sp
         geometry_plan(geometry, spec, &detail) || geometry->total != seen->total ||
         geometry->total > size || geometry->objects_at != seen->objects_at ||
         geometry->magazine_size != seen->magazine_size || geometry->depots != seen->depots ||
-        seen->pool_id == 0 || seen->first_generation == 0 ||
+        seen->checksum != checksum_of(seen) || seen->pool_id == 0 || seen->first_generation == 0 ||
         seen->first_generation !=
             slot_generation_within(seen->first_generation, geometry->index_bits))
         return reason_set(why, FASTALLOC_E_POISONED,
@@ -302,8 +314,7 @@ uint64_t segment_capacity(const struct segment *segment)
 {
     uint64_t published = shm_load_acquire(&segment->header->published);
 
-    return published < segment->geometry.max_capacity ? published
-                                                      : segment->geometry.max_capacity;
+    return published < segment->geometry.max_capacity ? published : segment->geometry.max_capacity;
 }
 
 uint32_t segment_state(const struct segment *segment)

@@ -48,19 +48,19 @@
  * computes it alike with every other. */
 struct geometry {
     uint64_t object_size, alignment, stride;
-    uint64_t capacity;     /* slots usable at creation */
-    uint64_t max_capacity; /* slots in the table */
-    uint32_t index_bits;   /* of a handle */
+    uint64_t capacity;      /* slots usable at creation */
+    uint64_t max_capacity;  /* slots in the table */
+    uint32_t index_bits;    /* of a handle */
     uint32_t magazine_size; /* entries a magazine holds; 0: too small a pool for
                                caches, every thread works on the return bitmap */
     uint32_t magazines;
     uint32_t caches;
     uint32_t sessions; /* records 1 to `sessions`; record 0 is unused */
     uint32_t depots;
-    uint32_t levels;   /* of the return bitmap */
+    uint32_t levels; /* of the return bitmap */
     uint64_t level_words[6];
-    uint64_t sessions_at, depots_at, caches_at, magazine_words_at, magazine_links_at,
-        magazines_at, words_at, bitmap_at, holders_at, guard_at, objects_at;
+    uint64_t sessions_at, depots_at, caches_at, magazine_words_at, magazine_links_at, magazines_at,
+        words_at, bitmap_at, holders_at, guard_at, objects_at;
     uint64_t total; /* bytes of the segment, whole pages */
 };
 
@@ -87,7 +87,7 @@ struct shm_header {
     uint64_t magic;
     uint32_t major, minor;
     struct shm_fingerprint fingerprint;
-    uint64_t pool_id;        /* random, never 0 */
+    uint64_t pool_id;          /* random, never 0 */
     uint64_t first_generation; /* of every slot; random in each pool, never 0 */
     uint64_t total;
     uint64_t object_size, alignment, capacity, max_capacity;
@@ -98,6 +98,7 @@ struct shm_header {
     uint64_t flags; /* features of the pool, none yet; unknown ones are refused */
     char name[SPEC_NAME_MAX + 1];
     char type_name[SPEC_TYPE_NAME_MAX + 1];
+    uint64_t checksum; /* of all above but the magic: damage, not malice, is what it finds */
 
     /* Seldom written.  A line of their own each, not to disturb each other. */
     uint32_t state __attribute__((aligned(LAYOUT_LINE))); /* POOL_... */
@@ -107,7 +108,7 @@ struct shm_header {
     uint64_t published;     /* capacity now: grows, never above max_capacity */
 
     uint64_t bump __attribute__((aligned(LAYOUT_LINE))); /* slots below were used (a hint) */
-    uint64_t magazine_bump; /* magazines below were used (a hint) */
+    uint64_t magazine_bump;                              /* magazines below were used (a hint) */
 
     /* For waiting (futex words): free_epoch counts, waiters asks for a wake. */
     uint32_t free_epoch __attribute__((aligned(LAYOUT_LINE)));
@@ -131,23 +132,23 @@ struct shm_session {
     uint32_t uid;
     uint32_t intents[SESSION_INTENTS]; /* sessions that gifts are under way to */
     uint32_t reserved;
-    uint64_t started;                  /* seconds since 1970, to show */
-    char comm[SESSION_COMM_MAX];       /* the program's name, to show */
+    uint64_t started;            /* seconds since 1970, to show */
+    char comm[SESSION_COMM_MAX]; /* the program's name, to show */
 } __attribute__((aligned(LAYOUT_LINE)));
 
 struct shm_depot {
-    pthread_mutex_t mutex; /* robust, process-shared; touched by lock.c alone */
-    uint32_t dirty;        /* the lists are out of date: rebuild under the lock */
+    pthread_mutex_t mutex;         /* robust, process-shared; touched by lock.c alone */
+    uint32_t dirty;                /* the lists are out of date: rebuild under the lock */
     uint32_t full, partial, empty; /* heads: magazine index + 1, 0 at the end */
     uint64_t rebuilds;             /* how often, to show */
 } __attribute__((aligned(2 * LAYOUT_LINE)));
 
 struct shm_cache {
     struct fastalloc_gate_ gate;
-    uint64_t epoch;            /* of the gate: changes when a thief's notes are void */
-    uint64_t moves;            /* idle slots came or went, but by alloc and free */
-    uint64_t holder;           /* session << 32 | kernel thread id; 0: free */
-    uint32_t loaded, previous; /* magazine index + 1, 0: none */
+    uint64_t epoch;                      /* of the gate: changes when a thief's notes are void */
+    uint64_t moves;                      /* idle slots came or went, but by alloc and free */
+    uint64_t holder;                     /* session << 32 | kernel thread id; 0: free */
+    uint32_t loaded, previous;           /* magazine index + 1, 0: none */
     uint64_t loaded_word, previous_word; /* their words when they came here */
     uint64_t reserved[9];                /* statistics */
 } __attribute__((aligned(2 * LAYOUT_LINE)));

@@ -75,6 +75,17 @@ enum lock_result lock_wait(struct shm_depot *depot, const struct timespec *deadl
     return result;
 }
 
+bool lock_is_free(const struct shm_depot *depot)
+{
+#ifdef __GLIBC__
+    /* The futex word: thread id of the holder, or of a dead one with a bit; 0 when free. */
+    return __atomic_load_n(&depot->mutex.__data.__lock, __ATOMIC_SEQ_CST) == 0;
+#else
+    (void)depot;
+    return false;
+#endif
+}
+
 void lock_mend(struct shm_depot *depot)
 {
     pthread_mutex_consistent(&depot->mutex);

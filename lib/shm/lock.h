@@ -29,6 +29,9 @@ enum lock_result {
 int lock_init(struct shm_depot *depot);
 enum lock_result lock_try(struct shm_depot *depot);
 enum lock_result lock_wait(struct shm_depot *depot, const struct timespec *deadline);
+/* Whether nobody holds it, alive or dead: what it guards is at rest.  A look only, also
+ * on a read-only mapping. */
+bool lock_is_free(const struct shm_depot *depot);
 void lock_mend(struct shm_depot *depot);
 void lock_release(struct shm_depot *depot);
 

@@ -21,8 +21,7 @@ bool revoke_register(void)
     return membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED);
 }
 
-bool revoke_begin(struct segment *segment, const struct actor *actor,
-                  struct revocation *revocation)
+bool revoke_begin(struct segment *segment, const struct actor *actor, struct revocation *revocation)
 {
     uint32_t c;
 

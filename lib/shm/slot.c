@@ -11,8 +11,7 @@ void slot_take(struct segment *segment, uint64_t index, uint64_t word, uint32_t 
 
 void slot_put(struct segment *segment, uint64_t index, uint64_t word)
 {
-    uint64_t next =
-        slot_generation_next(slot_generation_of(word), segment->geometry.index_bits);
+    uint64_t next = slot_generation_next(slot_generation_of(word), segment->geometry.index_bits);
 
     shm_store(&segment->words[index], slot_word(next, SLOT_IDLE));
 }
@@ -25,9 +24,8 @@ void slot_put_unused(struct segment *segment, uint64_t index, uint64_t word)
 bool slot_claim_fresh(struct segment *segment, uint64_t index, uint32_t me)
 {
     uint64_t word = 0;
-    uint64_t generation =
-        slot_generation_within(shm_load(&segment->header->first_generation),
-                               segment->geometry.index_bits);
+    uint64_t generation = slot_generation_within(shm_load(&segment->header->first_generation),
+                                                 segment->geometry.index_bits);
 
     return shm_cas(&segment->words[index], &word, slot_word(generation, me));
 }
@@ -42,8 +40,7 @@ bool slot_claim_returned(struct segment *segment, uint64_t index, uint32_t me)
 
 bool slot_return(struct segment *segment, uint64_t index, uint64_t word)
 {
-    uint64_t next =
-        slot_generation_next(slot_generation_of(word), segment->geometry.index_bits);
+    uint64_t next = slot_generation_next(slot_generation_of(word), segment->geometry.index_bits);
 
     return shm_cas(&segment->words[index], &word, slot_word(next, SLOT_RETURNED));
 }
@@ -61,8 +58,7 @@ static int diagnose(const struct segment *segment, fastalloc_handle handle, uint
      * out here: another pool's handle, or none at all. */
     if (mine == 0 || word == 0 || ((mine - first) & last) > ((now - first) & last))
         return FASTALLOC_E_HANDLE;
-    if (now == slot_generation_next(mine, bits) &&
-        (owner == SLOT_IDLE || owner == SLOT_RETURNED))
+    if (now == slot_generation_next(mine, bits) && (owner == SLOT_IDLE || owner == SLOT_RETURNED))
         return FASTALLOC_E_DOUBLE_FREE;
     if (now == mine && (owner == SLOT_IDLE || owner == SLOT_RETURNED))
         return FASTALLOC_E_HANDLE; /* of this generation none was given out yet */

@@ -53,8 +53,8 @@ static int check_text(const void *bytes, size_t length, const char *what, bool s
                               s[i]);
         if (s[i] < 0x20 || s[i] == 0x7f || (s[i] == 0xc2 && s[i + 1] < 0xa0))
             return reason_set(why, FASTALLOC_E_NAME,
-                              "%s has a control character (0x%02x) at byte %zu: leave it out",
-                              what, s[i] == 0xc2 ? s[i + 1] : s[i], i);
+                              "%s has a control character (0x%02x) at byte %zu: leave it out", what,
+                              s[i] == 0xc2 ? s[i + 1] : s[i], i);
         if (s[i] == '/' && !slash)
             return reason_set(why, FASTALLOC_E_NAME,
                               "%s has a \"/\" at byte %zu: use another separator, such as \".\"",
@@ -66,12 +66,11 @@ static int check_text(const void *bytes, size_t length, const char *what, bool s
 int spec_check_name(const void *bytes, size_t length, struct reason *why)
 {
     if (length == 0)
-        return reason_set(why, FASTALLOC_E_NAME,
-                          "pool name is empty: give it 1 to %d bytes", SPEC_NAME_MAX);
-    if (length > SPEC_NAME_MAX)
-        return reason_set(why, FASTALLOC_E_NAME,
-                          "pool name has %zu bytes: at most %d are allowed", length,
+        return reason_set(why, FASTALLOC_E_NAME, "pool name is empty: give it 1 to %d bytes",
                           SPEC_NAME_MAX);
+    if (length > SPEC_NAME_MAX)
+        return reason_set(why, FASTALLOC_E_NAME, "pool name has %zu bytes: at most %d are allowed",
+                          length, SPEC_NAME_MAX);
     if ((length == 1 && !memcmp(bytes, ".", 1)) || (length == 2 && !memcmp(bytes, "..", 2)))
         return reason_set(why, FASTALLOC_E_NAME,
                           "pool name is \"%.*s\": choose one that is not a directory's",
@@ -138,14 +137,13 @@ int spec_complete(struct pool_spec *spec, struct reason *why)
                           spec->alignment, ALIGNMENT_MAX);
     if (spec->alignment > ALIGNMENT_MAX)
         return reason_set(why, FASTALLOC_E_ALIGNMENT,
-                          "alignment %" PRIu64 " is above a page: use at most %u",
-                          spec->alignment, ALIGNMENT_MAX);
+                          "alignment %" PRIu64 " is above a page: use at most %u", spec->alignment,
+                          ALIGNMENT_MAX);
     if (__builtin_add_overflow(spec->object_size, spec->alignment - 1, &stride) ||
         (stride &= ~(spec->alignment - 1),
-         __builtin_mul_overflow(stride,
-                                spec->max_capacity > spec->capacity ? spec->max_capacity
-                                                                    : spec->capacity,
-                                &bytes)) ||
+         __builtin_mul_overflow(
+             stride, spec->max_capacity > spec->capacity ? spec->max_capacity : spec->capacity,
+             &bytes)) ||
         bytes > INT64_MAX)
         return reason_set(why, FASTALLOC_E_OVERFLOW,
                           "%" PRIu64 " objects of %" PRIu64 " bytes do not fit into 2^63 bytes: "
@@ -160,8 +158,8 @@ int spec_complete(struct pool_spec *spec, struct reason *why)
                           "FASTALLOC_PERSISTENT",
                           spec->lifetime);
     if (spec->flags)
-        return reason_set(why, FASTALLOC_E_INVALID,
-                          "features 0x%x are unknown to this version", spec->flags);
+        return reason_set(why, FASTALLOC_E_INVALID, "features 0x%x are unknown to this version",
+                          spec->flags);
     if (spec->mode & ~0666u)
         return reason_set(why, FASTALLOC_E_INVALID,
                           "mode 0%o has bits other than 0666: read and write, for owner, group "
@@ -171,8 +169,7 @@ int spec_complete(struct pool_spec *spec, struct reason *why)
                       "type name", true, why);
 }
 
-int spec_match(const struct pool_spec *expected, const struct pool_spec *actual,
-               struct reason *why)
+int spec_match(const struct pool_spec *expected, const struct pool_spec *actual, struct reason *why)
 {
     if (expected->type_name[0] && strcmp(expected->type_name, actual->type_name))
         return reason_set(why, FASTALLOC_E_TYPE,

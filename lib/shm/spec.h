@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SPEC_NAME_MAX 255       /* bytes, without the NUL */
-#define SPEC_TYPE_NAME_MAX 63   /* bytes, without the NUL */
+#define SPEC_NAME_MAX 255     /* bytes, without the NUL */
+#define SPEC_TYPE_NAME_MAX 63 /* bytes, without the NUL */
 #define SPEC_CAPACITY_MAX (UINT64_C(1) << 31)
 #define SPEC_SESSIONS_MAX 60000u
 #define SPEC_THREADS_MAX 65536u
@@ -25,11 +25,11 @@ struct pool_spec {
     char name[SPEC_NAME_MAX + 1];
     char type_name[SPEC_TYPE_NAME_MAX + 1];
     uint32_t type_version;
-    uint32_t lifetime;     /* FASTALLOC_UNTIL_LAST_DETACH, FASTALLOC_PERSISTENT */
-    uint32_t mode;         /* permission bits of 0666 */
+    uint32_t lifetime; /* FASTALLOC_UNTIL_LAST_DETACH, FASTALLOC_PERSISTENT */
+    uint32_t mode;     /* permission bits of 0666 */
     uint32_t max_threads;
     uint32_t max_sessions;
-    uint32_t flags;        /* features asked for: none yet, must be 0 */
+    uint32_t flags; /* features asked for: none yet, must be 0 */
     uint64_t object_size;
     uint64_t alignment;
     uint64_t capacity;     /* slots usable from the start */

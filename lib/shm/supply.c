@@ -25,9 +25,9 @@
 
 enum outcome {
     FOUND,
-    NOTHING,  /* nothing there */
+    NOTHING,   /* nothing there */
     CONTENDED, /* a depot that may have some is locked */
-    LOST      /* a depot's lock is damaged */
+    LOST       /* a depot's lock is damaged */
 };
 
 static bool has_cache(const struct actor *actor)
@@ -113,8 +113,7 @@ static bool take_locked(struct segment *segment, const struct actor *actor, uint
     uint64_t word;
 
     if (!has_cache(actor)) {
-        while (!popped &&
-               depot_take_stock_locked(segment, d, actor->session, &magazine, &word)) {
+        while (!popped && depot_take_stock_locked(segment, d, actor->session, &magazine, &word)) {
             popped = magazine_pop(segment, magazine, actor->session, index);
             depot_give_locked(segment, d, magazine, word);
         }
@@ -417,8 +416,7 @@ static bool make_room(struct segment *segment, const struct actor *actor)
     return false;
 }
 
-void supply_free(struct segment *segment, const struct actor *actor, uint64_t index,
-                 uint64_t word)
+void supply_free(struct segment *segment, const struct actor *actor, uint64_t index, uint64_t word)
 {
     if (has_cache(actor)) {
         yield_to_thief(segment, actor);

@@ -25,8 +25,7 @@ int supply_alloc(struct segment *segment, const struct actor *actor, uint64_t *i
                  uint64_t *word);
 
 /* Frees a slot whose word `word` is live and the actor's. */
-void supply_free(struct segment *segment, const struct actor *actor, uint64_t index,
-                 uint64_t word);
+void supply_free(struct segment *segment, const struct actor *actor, uint64_t index, uint64_t word);
 
 /* The bound of an allocation that finds everything it could try stopped. */
 #define SUPPLY_PATIENCE_US 200000

@@ -15,9 +15,9 @@ struct survey {
     uint64_t stocked;    /* idle, in the depots */
     uint64_t returned;   /* idle, flagged in the return bitmap */
     uint64_t anyone, shared, quarantined;
-    uint64_t live;       /* owned by a session */
-    uint64_t threads;    /* that have a cache */
-    uint64_t rebuilds;   /* of depots' lists, after a sweep or a death inside one */
+    uint64_t live;     /* owned by a session */
+    uint64_t threads;  /* that have a cache */
+    uint64_t rebuilds; /* of depots' lists, after a sweep or a death inside one */
 };
 
 /* Looks at every slot once.  `by_session`, unless NULL, is an array of

@@ -6,6 +6,8 @@
 set -eu
 
 src=${FASTALLOC_TEST_SRCDIR:-$(pwd)}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 failed=0
 
 for page in "$src"/man/*.[1-9]; do
@@ -25,11 +27,16 @@ for page in "$src"/man/*.[1-9]; do
     }
 done
 
-for function in $(sed -n 's/^FASTALLOC_API .*[ *]\(fastalloc_[a-z_]*\)(.*/\1/p' \
-    "$src/include/fastalloc/fastalloc.h"); do
+sed -n 's/^FASTALLOC_API .*[ *]\(fastalloc_[a-z_]*\)(.*/\1/p' \
+    "$src/include/fastalloc/fastalloc.h" >"$work/functions"
+[ -s "$work/functions" ] || {
+    echo "no functions were found in fastalloc.h" >&2
+    failed=1
+}
+while read -r function; do
     grep -q "^\.Fo $function\$" "$src/man/fastalloc.3" || {
         echo "fastalloc(3) has no .Fo $function" >&2
         failed=1
     }
-done
+done <"$work/functions"
 exit $failed

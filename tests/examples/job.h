@@ -63,7 +63,8 @@ struct job {
     struct batch again[BATCHES]; /* a dead worker's, to be given to another */
     unsigned again_count;
     uint64_t words, expected;
-    unsigned victim; /* 1 for the first worker; 0: nobody was killed */
+    unsigned victim;      /* 1 for the first worker; 0: nobody was killed */
+    uint64_t catch_until; /* on the clock of job_now_us(); 0: not tried yet */
     uint64_t in_use_before, in_use_after;
     uint64_t reclaim_us;
 };

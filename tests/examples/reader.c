@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define RECLAIM_MS 10000 /* until a dead worker's slots are back, at most */
+#define CATCH_MS 20000   /* until a worker is caught with blocks in its hands, at most */
 
 uint64_t job_now_us(void)
 {
@@ -110,7 +111,7 @@ static bool next_batch(struct batch *batch)
         return true;
     }
     memset(batch, 0, sizeof *batch);
-    if (job.pass == job.repeat && job.kill && !job.victim)
+    if (job.pass == job.repeat && job.kill && !job.victim && job_now_us() < job.catch_until)
         job.repeat++; /* until somebody has been caught */
     while (batch->count < BATCH && job.pass < job.repeat) {
         struct source *source = &batch->sources[batch->count];
@@ -336,6 +337,8 @@ static void kill_one(void)
 
     if (!job.kill || job.victim || job.read < third)
         return;
+    if (!job.catch_until)
+        job.catch_until = job_now_us() + CATCH_MS * 1000;
     for (i = 0; i < job.workers; i++)
         if (has_work(&job.worker[i]) && catch_worker(&job.worker[i])) {
             job.victim = i + 1;

@@ -223,6 +223,8 @@ static void dismiss(void)
 
 static void judge(uint64_t left)
 {
+    if (job.kill && !job.victim)
+        job_fail("no worker was caught with blocks in its hands: give it more text");
     if (job.victim && job.in_use_before - job.in_use_after != job.worker[job.victim - 1].lost)
         job_fail("the killed worker had %u slots, but %" PRIu64 " came back",
                  job.worker[job.victim - 1].lost, job.in_use_before - job.in_use_after);

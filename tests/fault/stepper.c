@@ -6,202 +6,169 @@
 
 #include "tests/support/pool.h"
 
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
 
-enum { BEFORE = 0, DURING = 1, AFTER = 2 };
-
-static void wait_for_stop(const struct stepper *stepper, int *status)
-{
-    TEST_REQUIRE(waitpid(stepper->child, status, __WALL) == stepper->child, "waitpid fails");
-    TEST_REQUIRE(WIFSTOPPED(*status), "the child ended with status 0x%x after %llu steps",
-                  *status, (unsigned long long)stepper->steps);
-    TEST_REQUIRE(WSTOPSIG(*status) == SIGTRAP || WSTOPSIG(*status) == SIGSTOP,
-                  "the child got signal %d after %llu steps", WSTOPSIG(*status),
-                  (unsigned long long)stepper->steps);
-}
-
-/* One processor for both: stepping is then a mere switch of contexts. */
-static void share_processor(void)
-{
-    cpu_set_t one;
-
-    CPU_ZERO(&one);
-    CPU_SET(sched_getcpu(), &one);
-    sched_setaffinity(0, sizeof one, &one);
-}
-
-void stepper_begin(struct stepper *stepper, void (*act)(void *), void *argument)
-{
-    int status;
-
-    stepper->steps = 0;
-    stepper->phase = mmap(NULL, sizeof *stepper->phase, PROT_READ | PROT_WRITE,
-                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    ck_assert_ptr_ne((void *)stepper->phase, MAP_FAILED);
-    stepper->child = fork();
-    TEST_REQUIRE(stepper->child >= 0, "fork fails");
-    if (stepper->child == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-        raise(SIGSTOP);
-        *stepper->phase = DURING;
-        act(argument);
-        *stepper->phase = AFTER;
-        for (;;)
-            raise(SIGSTOP);
-    }
-    share_processor();
-    wait_for_stop(stepper, &status);
-    while (*stepper->phase == BEFORE) {
-        TEST_REQUIRE(ptrace(PTRACE_SINGLESTEP, stepper->child, NULL, NULL) == 0, "ptrace fails");
-        wait_for_stop(stepper, &status);
-    }
-}
-
-bool stepper_go(struct stepper *stepper, uint64_t steps)
-{
-    int status;
-
-    for (; steps && *stepper->phase == DURING; steps--) {
-        TEST_REQUIRE(ptrace(PTRACE_SINGLESTEP, stepper->child, NULL, NULL) == 0, "ptrace fails");
-        wait_for_stop(stepper, &status);
-        stepper->steps++;
-    }
-    return *stepper->phase == DURING;
-}
-
-void stepper_finish(struct stepper *stepper)
-{
-    int status;
-
-    while (*stepper->phase != AFTER) {
-        TEST_REQUIRE(ptrace(PTRACE_CONT, stepper->child, NULL, NULL) == 0, "ptrace fails");
-        wait_for_stop(stepper, &status);
-    }
-}
-
-void stepper_kill(struct stepper *stepper)
-{
-    kill(stepper->child, SIGKILL);
-    ck_assert_int_eq(waitpid(stepper->child, NULL, __WALL), stepper->child);
-    munmap((void *)stepper->phase, sizeof *stepper->phase);
-}
-
-#if defined(__x86_64__)
-
-#define TRAP_FLAG 0x100
+enum { FIRST, BETWEEN, AFTER };
 
 /* Of the child, while it steps itself. */
 static struct {
     uint64_t steps, last;
+    int signal_at_last;
     void (*look)(uint64_t);
     volatile sig_atomic_t on;
 } self;
 
-static void on_trap(int number, siginfo_t *info, void *context)
+/* Turns stepping on or off in the interrupted context; false where that cannot be. */
+static bool set_trap_flag(void *context, bool on)
 {
+#if STEPPER_CAN
     greg_t *flags = &((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL];
+    const greg_t trap = 0x100;
 
-    (void)number;
-    (void)info;
-    *flags = self.on ? *flags | TRAP_FLAG : *flags & ~(greg_t)TRAP_FLAG;
-    if (!self.on)
-        return;
-    if (self.steps && self.look)
-        self.look(self.steps);
-    if (self.steps == self.last)
-        kill(getpid(), SIGKILL);
-    self.steps++;
+    *flags = on ? *flags | trap : *flags & ~trap;
+    return true;
+#else
+    (void)context;
+    (void)on;
+    return false;
+#endif
 }
 
-static void step_oneself(void (*act)(void *), void *argument, uint64_t last,
-                         void (*look)(uint64_t))
+static void on_trap(int number, siginfo_t *info, void *context)
+{
+    (void)number;
+    (void)info;
+    if (self.on && self.steps && self.look)
+        self.look(self.steps);
+    if (self.on && self.steps == self.last) {
+        self.on = 0;
+        kill(getpid(), self.signal_at_last);
+    }
+    self.steps++;
+    if (!set_trap_flag(context, self.on))
+        _exit(2);
+}
+
+static void step_oneself(void (*act)(void *), void *argument)
 {
     struct sigaction action = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO};
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     sigaction(SIGTRAP, &action, NULL);
-    self.look = look;
-    self.last = last;
     self.on = 1;
     raise(SIGTRAP); /* the flag is set from the handler's return on */
     act(argument);
     self.on = 0;
 }
 
-bool stepper_die(void (*act)(void *), void *argument, uint64_t step)
+static void *share(size_t size)
 {
-    int status;
+    void *shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    TEST_REQUIRE(shared != MAP_FAILED, "no memory");
+    return shared;
+}
+
+static pid_t fork_child(void)
+{
     pid_t child = fork();
 
     TEST_REQUIRE(child >= 0, "fork fails");
+    return child;
+}
+
+bool stepper_die(void (*act)(void *), void *argument, uint64_t step)
+{
+    int status;
+    pid_t child = fork_child();
+
     if (child == 0) {
-        step_oneself(act, argument, step, NULL);
+        self.last = step;
+        self.signal_at_last = SIGKILL;
+        step_oneself(act, argument);
         _exit(0);
     }
     TEST_REQUIRE(waitpid(child, &status, 0) == child, "waitpid fails");
     TEST_REQUIRE((WIFEXITED(status) && WEXITSTATUS(status) == 0) ||
-                      (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL),
-                  "the child ended with status 0x%x", status);
+                     (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL),
+                 "the child ended with status 0x%x", status);
     return WIFSIGNALED(status);
 }
 
 uint64_t stepper_trace(void (*act)(void *), void *argument, void (*look)(uint64_t))
 {
-    uint64_t *steps =
-        mmap(NULL, sizeof *steps, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    uint64_t counted;
+    uint64_t *steps = share(sizeof *steps), counted;
     int status;
-    pid_t child;
+    pid_t child = fork_child();
 
-    ck_assert_ptr_ne(steps, MAP_FAILED);
-    child = fork();
-    TEST_REQUIRE(child >= 0, "fork fails");
     if (child == 0) {
-        step_oneself(act, argument, UINT64_MAX, look);
+        self.last = UINT64_MAX;
+        self.look = look;
+        step_oneself(act, argument);
         *steps = self.steps;
         _exit(0);
     }
     TEST_REQUIRE(waitpid(child, &status, 0) == child, "waitpid fails");
-    ck_assert_int_eq(status, 0);
+    TEST_REQUIRE(status == 0, "the child ended with status 0x%x", status);
     counted = *steps;
     munmap(steps, sizeof *steps);
     return counted;
 }
 
-#else
-
-bool stepper_die(void (*act)(void *), void *argument, uint64_t step)
+static void wait_for_stop(const struct stepper *stepper)
 {
-    struct stepper stepper;
-    bool during;
+    int status;
 
-    stepper_begin(&stepper, act, argument);
-    during = stepper_go(&stepper, step);
-    stepper_kill(&stepper);
-    return during;
+    TEST_REQUIRE(waitpid(stepper->child, &status, WUNTRACED) == stepper->child, "waitpid fails");
+    TEST_REQUIRE(WIFSTOPPED(status), "the child ended with status 0x%x", status);
 }
 
-/* The parent looks, which does as well: what there is to see is shared. */
-uint64_t stepper_trace(void (*act)(void *), void *argument, void (*look)(uint64_t))
+void stepper_stop(struct stepper *stepper, void (*act)(void *), void (*second)(void *),
+                  void *argument, uint64_t step)
 {
-    struct stepper stepper;
-    uint64_t steps;
-
-    stepper_begin(&stepper, act, argument);
-    while (stepper_go(&stepper, 1))
-        look(stepper.steps);
-    steps = stepper.steps;
-    stepper_kill(&stepper);
-    return steps;
+    stepper->phase = share(sizeof *stepper->phase);
+    stepper->child = fork_child();
+    if (stepper->child == 0) {
+        self.last = step;
+        self.signal_at_last = SIGSTOP;
+        step_oneself(act, argument);
+        *stepper->phase = BETWEEN;
+        raise(SIGSTOP);
+        second(argument);
+        *stepper->phase = AFTER;
+        for (;;)
+            raise(SIGSTOP);
+    }
+    wait_for_stop(stepper);
 }
 
-#endif
+static void run_until(struct stepper *stepper, uint32_t phase)
+{
+    while (*stepper->phase < phase) {
+        kill(stepper->child, SIGCONT);
+        wait_for_stop(stepper);
+    }
+}
+
+void stepper_finish(struct stepper *stepper)
+{
+    run_until(stepper, BETWEEN);
+}
+
+void stepper_go_on(struct stepper *stepper)
+{
+    run_until(stepper, AFTER);
+}
+
+void stepper_end(struct stepper *stepper)
+{
+    kill(stepper->child, SIGKILL);
+    TEST_REQUIRE(waitpid(stepper->child, NULL, 0) == stepper->child, "waitpid fails");
+    munmap((void *)stepper->phase, sizeof *stepper->phase);
+}

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * stepper: runs an act in a forked child, one instruction at a time, so that a
- * test can stop or kill it between any two.
+ * test can kill it or stop it between any two.
  *
- * To stop it takes ptrace, some ten microseconds a step.  To be killed the child needs
- * nobody: it sets its own trap flag and counts in the signal handler, ten times as
- * fast (on x86-64; elsewhere by ptrace).
+ * The child steps itself: it sets its own trap flag and counts in the signal
+ * handler.  That is ten times as fast as ptrace, and what the act does to shared
+ * memory and to the kernel (locks, above all) is the same.  x86-64 only: where
+ * STEPPER_CAN is 0 the functions fail the test.
  */
 #ifndef FAULT_STEPPER_H
 #define FAULT_STEPPER_H
@@ -13,6 +14,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#if defined(__x86_64__)
+#define STEPPER_CAN 1
+#else
+#define STEPPER_CAN 0
+#endif
 
 /* Does the act in a child that is killed after `step` instructions of it.
  * Returns false when the act ended before. */
@@ -23,22 +30,22 @@ bool stepper_die(void (*act)(void *), void *argument, uint64_t step);
  * shared memory.  Returns how many there were. */
 uint64_t stepper_trace(void (*act)(void *), void *argument, void (*look)(uint64_t step));
 
+/* Begins an act in a child that stops after `step` instructions of it, or at its
+ * end.  A second act follows. */
 struct stepper {
     pid_t child;
-    volatile uint32_t *phase; /* shared: 1 from the act's beginning, 2 from its end */
-    uint64_t steps;           /* of the act, so far */
+    volatile uint32_t *phase; /* shared with the child */
 };
+void stepper_stop(struct stepper *stepper, void (*act)(void *), void (*second)(void *),
+                  void *argument, uint64_t step);
 
-/* Forks the child and brings it to the act's first instruction. */
-void stepper_begin(struct stepper *stepper, void (*act)(void *), void *argument);
-
-/* Goes `steps` instructions on.  False when the act has ended before. */
-bool stepper_go(struct stepper *stepper, uint64_t steps);
-
-/* Lets the child run on freely until the act has ended. */
+/* Lets the child go on to the end of the first act, where it waits. */
 void stepper_finish(struct stepper *stepper);
 
-/* Kills the child and waits until it is gone. */
-void stepper_kill(struct stepper *stepper);
+/* Lets it do the second. */
+void stepper_go_on(struct stepper *stepper);
+
+/* Kills it. */
+void stepper_end(struct stepper *stepper);
 
 #endif

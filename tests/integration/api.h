@@ -21,7 +21,8 @@
     api_require_failure((call), (code), #call, (const char *const[]){__VA_ARGS__, NULL})
 void api_require_failure(int got, int code, const char *call, const char *const *words);
 
-/* Requires that `call` returns 0, and shows the error if not. */
+/* Requires that `call` returns 0, and shows the error if not.  Unlike Check's own it
+ * costs nothing when it does, so loops may use it. */
 #define require_ok(call) api_require_ok((call), #call)
 void api_require_ok(int got, const char *call);
 

@@ -289,10 +289,10 @@ START_TEST(a_pool_under_construction_has_its_name_but_cannot_be_opened)
 
     request_handle(&registry, &client, bytes, length, 0, &building);
     ck_assert_int_eq(building.next, REQUEST_BUILD);
-    ck_assert_int_eq(open_as(&client, "slow"), FASTALLOC_E_NOT_FOUND);
+    ck_assert_int_eq(open_as(&client, "slow"), FASTALLOC_E_BUSY);
     ck_assert_ptr_nonnull(strstr(result.reply.message, "just being created"));
     ck_assert_int_eq(create("slow"), FASTALLOC_E_EXISTS);
-    ck_assert_int_eq(destroy_as(&client, "slow"), FASTALLOC_E_NOT_FOUND);
+    ck_assert_int_eq(destroy_as(&client, "slow"), FASTALLOC_E_BUSY);
     /* Its creator goes away meanwhile: no pool comes of it. */
     result = building;
     build(NULL);
