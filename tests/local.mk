@@ -171,6 +171,13 @@ tests_fault_check_crashpoints_SOURCES = \
 	$(LANE)
 tests_fault_check_crashpoints_LDADD = $(TEST_LIBS) $(SHM_LIBS)
 
+check_tests += tests/fault/check_interleavings
+tests_fault_check_interleavings_SOURCES = \
+	tests/fault/check_interleavings.c \
+	tests/fault/stepper.c tests/fault/stepper.h \
+	$(LANE)
+tests_fault_check_interleavings_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
 check_tests += tests/fault/check_kill
 tests_fault_check_kill_SOURCES = tests/fault/check_kill.c $(LANE)
 tests_fault_check_kill_LDADD = $(TEST_LIBS) $(SHM_LIBS)

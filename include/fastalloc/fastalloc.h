@@ -269,8 +269,9 @@ FASTALLOC_API int fastalloc_alloc(fastalloc_pool *, fastalloc_handle *handle, vo
 /* Frees a slot, also one that another live session owns.  Never blocks.
  * Returns 0, or with nothing changed FASTALLOC_E_STALE, _DOUBLE_FREE, _HANDLE.
  * The check is for calls that are ordered with respect to each other: two
- * threads that free one handle at the same instant may both be told 0, and
- * the slot is then still free only once. */
+ * threads that free one handle at the same instant may both be told 0, and the
+ * slot may then be given out twice.  That is an error of the program, as with
+ * free(); whose slot it is has to be settled before, by adopting. */
 FASTALLOC_API int fastalloc_free(fastalloc_pool *, fastalloc_handle);
 
 /* The object's address in this process, or NULL when the handle is stale or
@@ -316,7 +317,7 @@ typedef struct fastalloc_owned {
     int error;               /* 0, or why allocating failed */
 } fastalloc_owned;
 
-#define FASTALLOC_AUTO __attribute__((cleanup(fastalloc_owned_release)))
+#define FASTALLOC_AUTO __attribute__((cleanup(fastalloc_owned_release), unused))
 
 FASTALLOC_API fastalloc_owned fastalloc_own(fastalloc_pool *);
 FASTALLOC_API fastalloc_handle fastalloc_disown(fastalloc_owned *);

@@ -31,7 +31,8 @@
  *          B count - 1       died here: owned by the dead session, swept.
  *   free   C entry           beyond the count: nobody reads it.
  *          D count + 1       died here: as after A.
- *          E word = g+1|0    idle, and the magazine's.
+ *          E word = g+1|0    idle, and the magazine's.  (Released: who sees it idle
+ *                            sees the entry; the sweep counts on it.)
  *
  * Concurrency story.  A thread has a gate in the segment: busy and revoked.
  * While busy is 1 nobody else touches its magazines.  A thief who wants what a
@@ -139,7 +140,8 @@ fastalloc_alloc_inline_(fastalloc_pool *pool_, fastalloc_handle *handle_, void *
     FASTALLOC_STEP_();
     loaded_ = lane_->loaded;
     count_ = FASTALLOC_LOAD_(loaded_[0]);
-    if (FASTALLOC_UNLIKELY_(FASTALLOC_LOAD_(gate_->revoked)) || FASTALLOC_UNLIKELY_(count_ == 0))
+    if (FASTALLOC_UNLIKELY_(FASTALLOC_LOAD_(gate_->revoked)) ||
+        FASTALLOC_UNLIKELY_(count_ - 1 >= face_->magazine_size))
         return fastalloc_alloc_on_(pool_, handle_, object_);
     index_ = FASTALLOC_LOAD_(loaded_[count_]);
     if (FASTALLOC_UNLIKELY_(index_ >= face_->slots))
@@ -182,7 +184,8 @@ __attribute__((always_inline)) static inline int fastalloc_free_inline_(fastallo
     FASTALLOC_STEP_();
     FASTALLOC_STORE_(loaded_[0], count_ + 1); /* D */
     FASTALLOC_STEP_();
-    FASTALLOC_STORE_(face_->words[index_], idle_ + (FASTALLOC_OWNER_MASK_ + 1u)); /* E */
+    __atomic_store_n(&face_->words[index_], idle_ + (FASTALLOC_OWNER_MASK_ + 1u),
+                     __ATOMIC_RELEASE); /* E */
     __atomic_store_n(&gate_->busy, 0u, __ATOMIC_RELEASE);
     return 0;
 }

@@ -46,7 +46,7 @@ static int claim_namespace(struct segment *segment, const char *name, struct rea
                       name, (unsigned long long)seen, (unsigned long long)status.st_ino);
 }
 
-int attach_map(int descriptor, void *address, struct segment *segment, struct pool_spec *spec,
+int attach_map(int descriptor, uint64_t bytes, struct segment *segment, struct pool_spec *spec,
                struct reason *why)
 {
     struct segment attached;
@@ -58,18 +58,26 @@ int attach_map(int descriptor, void *address, struct segment *segment, struct po
     error = backing_size(descriptor, &size, why);
     if (error)
         return error;
-    error = backing_map(descriptor, size, true, address, 0, &mapped, why);
+    if (size < bytes)
+        return reason_set(why, FASTALLOC_E_POISONED,
+                          "its segment has %llu bytes, not %llu: somebody has truncated it; "
+                          "destroy the pool and make it anew",
+                          (unsigned long long)size, (unsigned long long)bytes);
+    /* Exactly what it is to have: somebody may have made the object larger. */
+    error = backing_map(descriptor, bytes, true, NULL, 0, &mapped, why);
     if (error)
         return error;
-    error = segment_attach(&attached, mapped, size, &read, why);
+    error = segment_attach(&attached, mapped, bytes, &read, why);
+    if (!error && attached.geometry.total != bytes)
+        error = reason_set(why, FASTALLOC_E_POISONED,
+                           "its header says %llu bytes, the daemon %llu: destroy the pool",
+                           (unsigned long long)attached.geometry.total, (unsigned long long)bytes);
     if (!error)
         error = claim_namespace(&attached, read.name, why);
     if (!error)
         error = backing_guard(mapped, attached.geometry.guard_at, why);
     if (error) {
-        /* A forked child keeps the range: its pool still points there. */
-        if (!address)
-            backing_unmap(mapped, size);
+        backing_unmap(mapped, bytes);
         return error;
     }
     *segment = attached;
@@ -84,7 +92,7 @@ unsigned attach_local_sweep(struct segment *segment, int descriptor)
     unsigned swept = 0;
     uint32_t session;
 
-    if (fence_take_role(descriptor))
+    if (fence_take_own_role(descriptor))
         return 0;
     for (session = 1; session <= segment->geometry.sessions; session++) {
         enum session_state state = session_state(segment, session);
@@ -96,7 +104,7 @@ unsigned attach_local_sweep(struct segment *segment, int descriptor)
         }
         session_reuse(segment, session);
     }
-    fence_drop_role(descriptor);
+    fence_drop_own_role(descriptor);
     return swept;
 }
 
@@ -106,7 +114,7 @@ static int take_role(int descriptor, struct reason *why)
     int error, tries;
 
     for (tries = 0; tries < ROLE_PATIENCE_MS; tries++) {
-        error = fence_take_role(descriptor);
+        error = fence_take_own_role(descriptor);
         if (error != EAGAIN)
             break;
         nanosleep(&pause, NULL);
@@ -139,7 +147,7 @@ int attach_local_session(const struct segment *segment, int descriptor, uint32_t
     if (error)
         goto close_own;
     for (s = 1; s <= segment->geometry.sessions; s++)
-        if (session_state(segment, s) == SESSION_FREE)
+        if (session_reuse(&writable, s))
             break;
     if (s > segment->geometry.sessions) {
         error = reason_set(why, FASTALLOC_E_TOO_MANY,
@@ -155,13 +163,13 @@ int attach_local_session(const struct segment *segment, int descriptor, uint32_t
     }
     program_name(comm);
     session_open(&writable, s, (uint32_t)getpid(), (uint32_t)getuid(), comm);
-    fence_drop_role(descriptor);
+    fence_drop_own_role(descriptor);
     *session = s;
     *fenced = own;
     return 0;
 
 drop_role:
-    fence_drop_role(descriptor);
+    fence_drop_own_role(descriptor);
 close_own:
     close(own);
     return error;
@@ -171,38 +179,35 @@ close_own:
 
 static int map_again(fastalloc_pool *pool, int descriptor, uint32_t session, struct reason *why)
 {
-    struct segment segment;
+    const struct geometry *geometry = &pool->segment.geometry;
+    struct segment looked_at;
     struct pool_spec spec;
-    int error = attach_map(descriptor, pool->segment.base, &segment, &spec, why);
+    void *mapped;
+    int error;
 
+    /* Elsewhere first: the inherited range stays as it is if anything is wrong. */
+    error = attach_map(descriptor, geometry->total, &looked_at, &spec, why);
     if (error)
         return error;
-    pool->segment = segment;
-    pool_set_session(pool, session);
-    return 0;
+    backing_unmap(looked_at.base, geometry->total);
+    error = backing_map(descriptor, geometry->total, true, pool->segment.base, geometry->guard_at,
+                        &mapped, why);
+    if (!error)
+        pool_set_session(pool, session);
+    return error;
 }
 
 static int local_after_fork(fastalloc_pool *pool, struct reason *why)
 {
     uint32_t session;
-    int own, fenced, error;
+    int fenced, error;
 
-    /* The inherited descriptor shares its description, and so its locks, with the parent. */
-    error = backing_reopen(pool->descriptor, true, &own, why);
+    error = attach_local_session(&pool->segment, pool->descriptor, &session, &fenced, why);
     if (error)
         return error;
-    error = attach_local_session(&pool->segment, own, &session, &fenced, why);
-    if (!error) {
-        error = map_again(pool, fenced, session, why);
-        close(fenced);
-    }
-    if (error) {
-        close(own);
-        return error;
-    }
-    close(pool->descriptor);
-    pool->descriptor = own;
-    return 0;
+    error = map_again(pool, fenced, session, why);
+    close(fenced);
+    return error;
 }
 
 static int daemon_after_fork(fastalloc_pool *pool, struct reason *why)

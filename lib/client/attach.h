@@ -8,18 +8,17 @@
 
 #include "pool.h"
 
-/* Maps `descriptor` (at `address` exactly, unless NULL), validates the segment, and
+/* Maps `bytes` of `descriptor`, validates the segment, which must have just that size, and
  * claims it for this PID namespace.  The descriptor stays the caller's.  Returns 0 or
  * FASTALLOC_E_VERSION, _POISONED, _NAMESPACE, _NO_MEMORY, _SYSTEM. */
-int attach_map(int descriptor, void *address, struct segment *segment, struct pool_spec *spec,
+int attach_map(int descriptor, uint64_t bytes, struct segment *segment, struct pool_spec *spec,
                struct reason *why);
 
 /* Attaches a pool inherited over a fork as a session of this process, at the same
  * addresses.  Nothing happens when it is attached already. */
 int attach_after_fork(fastalloc_pool *pool, struct reason *why);
 
-/* Local pools.  `descriptor` is a description of this process's own, for locks and
- * for opening more.  Attaches this process: *fenced is the description to map, the
+/* Local pools.  `descriptor` is for locks of this process and for opening more.  Attaches this process: *fenced is the description to map, the
  * caller's to close.  Returns 0 or FASTALLOC_E_TOO_MANY, _TIMEOUT, _SYSTEM. */
 int attach_local_session(const struct segment *segment, int descriptor, uint32_t *session,
                          int *fenced, struct reason *why);

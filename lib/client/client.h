@@ -17,8 +17,8 @@
  * when none is expected.  An error the daemon reports comes back as
  * its code, with the daemon's words in `why`.  Returns 0 or FASTALLOC_E_...;
  * the transport's are _NO_DAEMON, _TIMEOUT, _PROTOCOL, _VERSION, _SYSTEM. */
-int client_request(fastalloc_client *client, struct wire_request *request,
-                   struct wire_reply *reply, int *descriptor, struct reason *why);
+int client_request(fastalloc_client *client, struct wire_request *request, struct wire_reply *reply,
+                   int *descriptor, struct reason *why);
 
 /* The place of the next client in the process's list. */
 fastalloc_client **client_next(fastalloc_client *client);

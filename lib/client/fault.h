@@ -15,9 +15,9 @@
 
 struct fault {
     int code;
-    bool worded;            /* `reason` holds the text */
-    const char *operation;  /* "alloc", "free", ... */
-    uint64_t pool;          /* its serial in this process */
+    bool worded;           /* `reason` holds the text */
+    const char *operation; /* "alloc", "free", ... */
+    uint64_t pool;         /* its serial in this process */
     fastalloc_handle handle;
     struct reason reason;
 };

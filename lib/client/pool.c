@@ -134,7 +134,7 @@ static int finish_attach(fastalloc_client *client, const char *name, const struc
     fastalloc_pool *pool;
     int error;
 
-    error = attach_map(descriptor, NULL, &segment, &spec, &detail);
+    error = attach_map(descriptor, reply->attached.bytes, &segment, &spec, &detail);
     close(descriptor);
     if (error)
         return reason_set(why, error, "pool \"%s\": %s", name, detail.text);
@@ -342,7 +342,7 @@ static int create_local(const fastalloc_pool_config *config, fastalloc_pool **ou
         error = make_local(&spec, &geometry, &descriptor, &fenced, &session, why);
     if (error)
         return error;
-    error = attach_map(fenced, NULL, &segment, &read, why);
+    error = attach_map(fenced, geometry.total, &segment, &read, why);
     close(fenced);
     if (error) {
         close(descriptor);

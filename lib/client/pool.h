@@ -20,10 +20,10 @@ struct fastalloc_pool {
     uint64_t serial;          /* in this process, never used twice */
     uint64_t generation;      /* of the process when it was attached */
     uint64_t pool_id;
-    uint64_t nonce;           /* the daemon's word for the session */
-    int descriptor;           /* local: for new attachments; else -1 */
-    pthread_mutex_t mutex;    /* attaching anew, sweeping */
-    fastalloc_pool *next;     /* process.pools */
+    uint64_t nonce;        /* the daemon's word for the session */
+    int descriptor;        /* local: for new attachments; else -1 */
+    pthread_mutex_t mutex; /* attaching anew, sweeping */
+    fastalloc_pool *next;  /* process.pools */
 };
 
 /* Makes a pool of a mapped segment: the mapping's, and with it the descriptor's

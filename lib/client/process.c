@@ -25,8 +25,10 @@ static void map_mark(void)
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     void *mapped = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
+    /* Without it a child would take itself for its parent: then nothing works. */
     mark = &mark_without_memory;
-    if (mapped != MAP_FAILED && madvise(mapped, page, MADV_WIPEONFORK) == 0)
+    process.blind = mapped == MAP_FAILED || madvise(mapped, page, MADV_WIPEONFORK);
+    if (!process.blind)
         mark = mapped;
     process.generation = 0;
     process.barrier = revoke_register();

@@ -27,11 +27,12 @@ struct thread;
 
 struct process {
     pthread_mutex_t mutex;
-    uint64_t generation;     /* forks away from the first process */
-    bool barrier;            /* registered for revocation's barrier */
+    uint64_t generation; /* forks away from the first process */
+    bool blind;          /* could not notice a fork: no thread can begin */
+    bool barrier;        /* registered for revocation's barrier */
     uint64_t next_serial;
-    struct thread *threads;  /* all that have a record here */
-    fastalloc_pool *pools;   /* all that are attached */
+    struct thread *threads;    /* all that have a record here */
+    fastalloc_pool *pools;     /* all that are attached */
     fastalloc_client *clients; /* all that are connected */
     fastalloc_pool *by_lane[PROCESS_LANES];
 };

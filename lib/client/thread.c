@@ -104,7 +104,7 @@ struct thread *thread_self(void)
 
     if (fastalloc_lanes_ == nowhere) {
         pthread_once(&key_once, make_key);
-        thread = key_made ? map_thread() : NULL;
+        thread = key_made && !process_here()->blind ? map_thread() : NULL;
         if (!thread)
             return NULL;
         if (pthread_setspecific(key, thread)) {
@@ -137,7 +137,7 @@ struct thread *thread_begin(fastalloc_pool *pool, int *error)
         shm_store_release(&gate->busy, 0u);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &thread->cancel_state);
     __atomic_store_n(&thread->inside, pool, __ATOMIC_RELEASE);
-    if (pool->generation != process->generation) {
+    if (__atomic_load_n(&pool->generation, __ATOMIC_ACQUIRE) != process->generation) {
         *error = attach_after_fork(pool, &why);
         if (*error) {
             fault_say(&why);

@@ -27,7 +27,7 @@ struct thread {
     fastalloc_pool *inside;         /* the pool a slow call is at work on */
     int cancel_state;               /* as it was before that call */
     bool listed;
-    struct thread *next, **link;    /* process.threads */
+    struct thread *next, **link; /* process.threads */
     struct fault fault;
 };
 

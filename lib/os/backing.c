@@ -115,8 +115,7 @@ int backing_create(const char *name, uint64_t total, int *descriptor, struct rea
     return 0;
 }
 
-int backing_create_nameless(const char *label, uint64_t total, int *descriptor,
-                            struct reason *why)
+int backing_create_nameless(const char *label, uint64_t total, int *descriptor, struct reason *why)
 {
     char cut[200]; /* the kernel allows 249 bytes */
     int made, error;

@@ -23,8 +23,7 @@ int backing_create(const char *name, uint64_t total, int *descriptor, struct rea
 
 /* Makes an object without a name (memfd, mode 0600, sealed against shrinking and
  * growing).  *descriptor is the caller's to close. */
-int backing_create_nameless(const char *label, uint64_t total, int *descriptor,
-                            struct reason *why);
+int backing_create_nameless(const char *label, uint64_t total, int *descriptor, struct reason *why);
 
 /* Reserves the bytes [from, from + length), in chunks, so that no touch can fail
  * later.  `needed` is what the message calls the whole.  Looks first at what

@@ -60,3 +60,26 @@ void fence_drop_role(int descriptor)
 {
     set_lock(descriptor, 0, F_UNLCK);
 }
+
+static int lock_process_role(int descriptor, short type)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+    int result;
+
+    do
+        result = fcntl(descriptor, F_SETLK, &lock);
+    while (result < 0 && errno == EINTR);
+    if (result == 0)
+        return 0;
+    return errno == EACCES ? EAGAIN : errno;
+}
+
+int fence_take_own_role(int descriptor)
+{
+    return lock_process_role(descriptor, F_WRLCK);
+}
+
+void fence_drop_own_role(int descriptor)
+{
+    lock_process_role(descriptor, F_UNLCK);
+}

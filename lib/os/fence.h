@@ -30,4 +30,11 @@ int fence_is_open(int descriptor, uint32_t session);
 int fence_take_role(int descriptor);
 void fence_drop_role(int descriptor);
 
+/* The same role for processes that fork (local pools): a lock of the process, not
+ * of the description, which children do not inherit.  It is lost when the process
+ * closes any descriptor of the segment: the caller sees to that.  It and
+ * fence_take_role()'s exclude each other. */
+int fence_take_own_role(int descriptor);
+void fence_drop_own_role(int descriptor);
+
 #endif

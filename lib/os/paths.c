@@ -21,10 +21,11 @@ static int keep_path(char path[PATHS_MAX], const char *root, const char *rest, c
     if (length == 0)
         return reason_set(why, FASTALLOC_E_INVALID, "the socket's path from %s is empty", origin);
     if (length >= PATHS_MAX)
-        return reason_set(why, FASTALLOC_E_INVALID,
-                          "the socket's path \"%.60s...\" from %s has %zu bytes: a socket's path can "
-                          "have at most %d",
-                          root, origin, length, PATHS_MAX - 1);
+        return reason_set(
+            why, FASTALLOC_E_INVALID,
+            "the socket's path \"%.60s...\" from %s has %zu bytes: a socket's path can "
+            "have at most %d",
+            root, origin, length, PATHS_MAX - 1);
     memcpy(path, root, strlen(root));
     memcpy(path + strlen(root), rest, strlen(rest) + 1);
     return 0;

@@ -88,6 +88,16 @@ static unsigned pick(uint64_t word, uint64_t turn)
     return ((unsigned)__builtin_ctzll(turned) + from) & 63;
 }
 
+/* Whether a bit of `level` that stands for `index` has something below it: a word,
+ * or at the leaves a slot.  Others are never set but by damage. */
+static bool has_below(const struct segment *segment, uint32_t level, uint64_t index)
+{
+    uint64_t below =
+        level ? segment->geometry.level_words[level - 1] : segment->geometry.max_capacity;
+
+    return index >> (6 * level) < below;
+}
+
 uint64_t bitmap_find(struct segment *segment, uint64_t turn)
 {
     uint32_t top = segment->geometry.levels - 1;
@@ -97,13 +107,20 @@ uint64_t bitmap_find(struct segment *segment, uint64_t turn)
         uint32_t level = top;
 
         for (;;) {
-            uint64_t word = shm_load_ordered(word_at(segment, level, index));
+            uint64_t *word = word_at(segment, level, index);
+            uint64_t bits = shm_load_ordered(word);
 
-            if (!word)
+            if (!bits)
                 break;
-            index |= (uint64_t)pick(word, turn >> (6 * level)) << (6 * level);
+            index |= (uint64_t)pick(bits, turn >> (6 * level)) << (6 * level);
+            if (!has_below(segment, level, index)) {
+                __atomic_fetch_and(word, ~bit_at(level, index), __ATOMIC_SEQ_CST);
+                index = 0;
+                level = top;
+                continue;
+            }
             if (level-- == 0)
-                return index < segment->geometry.max_capacity ? index : BITMAP_NONE;
+                return index;
         }
         if (level == top)
             return BITMAP_NONE;
@@ -122,17 +139,46 @@ uint64_t bitmap_count(const struct segment *segment)
     return count;
 }
 
+void bitmap_begin(struct segment *segment, uint32_t session)
+{
+    if (segment->geometry.caches) /* else there are no thieves */
+        __atomic_fetch_add(&segment->sessions[session].begun, 1, __ATOMIC_SEQ_CST);
+}
+
+void bitmap_end(struct segment *segment, uint32_t session)
+{
+    if (segment->geometry.caches)
+        __atomic_fetch_add(&segment->sessions[session].ended, 1, __ATOMIC_SEQ_CST);
+}
+
+void bitmap_return(struct segment *segment, uint32_t me, uint64_t index, uint64_t word)
+{
+    bitmap_begin(segment, me);
+    if (slot_return(segment, index, word))
+        bitmap_set(segment, index);
+    bitmap_end(segment, me);
+}
+
+static bool is_empty(const struct segment *segment)
+{
+    return shm_load_ordered(word_at(segment, segment->geometry.levels - 1, 0)) == 0;
+}
+
 uint64_t bitmap_take(struct segment *segment, uint32_t me, uint64_t turn)
 {
     uint64_t index;
     bool taken;
 
+    if (is_empty(segment))
+        return BITMAP_NONE; /* and no announcement, that would put thieves off */
+    bitmap_begin(segment, me);
     do {
         index = bitmap_find(segment, turn);
         if (index == BITMAP_NONE)
-            return index;
+            break;
         taken = slot_claim_returned(segment, index, me);
         bitmap_clear(segment, index);
     } while (!taken);
+    bitmap_end(segment, me);
     return index;
 }

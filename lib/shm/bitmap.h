@@ -7,8 +7,11 @@
  *
  * Orders.  Returning: the slot's word first, then the bit.  Taking: the word
  * first, then the bit is cleared.  So a returned slot can be without its bit for
- * two reasons only: its returner is between the two, or died there; then the sweep
- * of that session sets the bit of every returned slot it meets.  A bit without
+ * two reasons only: its returner is between the two, or a taker between clearing a
+ * bit and looking again; or they died there, and the sweep of that session sets the
+ * bit of every returned slot it meets.  Both therefore say in their session's record
+ * that they have begun such work, and that they have ended it (bitmap_begin()), for a
+ * thief who needs proof that the bitmap hides nothing (revoke.h).  A bit without
  * a returned slot is harmless: whoever meets it clears it, looks again at
  * the word, and sets it again if the slot is returned by now.
  *
@@ -23,6 +26,10 @@
 #include "layout.h"
 
 #define BITMAP_NONE UINT64_MAX
+
+/* Round returning a slot (word and bit) or taking one. */
+void bitmap_begin(struct segment *segment, uint32_t session);
+void bitmap_end(struct segment *segment, uint32_t session);
 
 /* Sets a slot's bit and all above it. */
 void bitmap_set(struct segment *segment, uint64_t index);
@@ -40,6 +47,10 @@ uint64_t bitmap_find(struct segment *segment, uint64_t turn);
 
 /* How many bits are set. */
 uint64_t bitmap_count(const struct segment *segment);
+
+/* Returns a slot whose word is `word`: word, then bit.  Nothing happens when the
+ * word has changed. */
+void bitmap_return(struct segment *segment, uint32_t me, uint64_t index, uint64_t word);
 
 /* Takes a returned slot for `me`: word, then bit.  BITMAP_NONE if there is none. */
 uint64_t bitmap_take(struct segment *segment, uint32_t me, uint64_t turn);

@@ -203,8 +203,7 @@ static void scatter(struct segment *segment, const struct actor *actor, uint32_t
     uint64_t index;
 
     while (magazine_pop(segment, magazine, actor->session, &index))
-        if (slot_return(segment, index, shm_load(&segment->words[index])))
-            bitmap_set(segment, index);
+        bitmap_return(segment, actor->session, index, shm_load(&segment->words[index]));
 }
 
 /* Gives both magazines to the depot, which is locked, and forgets them. */

@@ -249,21 +249,35 @@ static void look_at_slots(struct look *look)
     }
 }
 
-/* A word of the return bitmap that has bits, but not its parent's. */
+/* The bits of a word that have a word, or at the leaves a slot, below them. */
+static uint64_t bits_allowed(const struct segment *segment, uint32_t level, uint64_t word)
+{
+    uint64_t below =
+        level ? segment->geometry.level_words[level - 1] : segment->geometry.max_capacity;
+
+    return below - word * 64 >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << (below - word * 64)) - 1;
+}
+
+/* A word of the return bitmap that has bits, but not its parent's, or bits for
+ * nothing. */
 static void look_at_bitmap(struct look *look)
 {
     const struct segment *segment = look->segment;
     uint64_t at = 0, word;
     uint32_t level;
 
-    for (level = 0; level + 1 < segment->geometry.levels; level++) {
+    for (level = 0; level < segment->geometry.levels; level++) {
         uint64_t parents = at + segment->geometry.level_words[level];
 
         for (word = 0; word < segment->geometry.level_words[level]; word++) {
             uint64_t bits = shm_load_ordered(&segment->bitmap[at + word]);
-            uint64_t parent = shm_load_ordered(&segment->bitmap[parents + word / 64]);
+            uint64_t parent = level + 1 < segment->geometry.levels
+                                  ? shm_load_ordered(&segment->bitmap[parents + word / 64])
+                                  : ~UINT64_C(0);
 
             if (bits && !(parent >> (word % 64) & 1))
+                observe(look, CHECK_BITMAP, at + word, bits);
+            if (bits & ~bits_allowed(segment, level, word))
                 observe(look, CHECK_BITMAP, at + word, bits);
         }
         at = parents;

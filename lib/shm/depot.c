@@ -89,6 +89,15 @@ bool depot_has_room(const struct segment *segment, uint32_t d)
     return shm_load(&depot->empty) || shm_load(&depot->partial) || shm_load_ordered(&depot->dirty);
 }
 
+/* Whether a list's head names a magazine of the depot; *word is its word. */
+static bool is_sound(const struct segment *segment, uint32_t d, uint32_t first, uint64_t *word)
+{
+    if (first == 0 || first > segment->geometry.magazines)
+        return false;
+    *word = shm_load(&segment->magazine_words[first - 1]);
+    return magazine_owner(*word) == owner_of_depot(d);
+}
+
 /* Takes the first magazine of a list.  A head that does not name a magazine of
  * this depot means that the lists are wrong: they are rebuilt once. */
 static bool take_first_locked(struct segment *segment, uint32_t d, uint32_t *head, uint32_t me,
@@ -99,14 +108,11 @@ static bool take_first_locked(struct segment *segment, uint32_t d, uint32_t *hea
 
     if (!first)
         return false;
-    if (first > segment->geometry.magazines ||
-        (seen = shm_load(&segment->magazine_words[first - 1]),
-         magazine_owner(seen) != owner_of_depot(d))) {
+    if (!is_sound(segment, d, first, &seen)) {
         rebuild_locked(segment, d);
         first = shm_load(head);
-        if (!first)
+        if (!is_sound(segment, d, first, &seen))
             return false;
-        seen = shm_load(&segment->magazine_words[first - 1]);
     }
     shm_store(head, shm_load(&segment->magazine_links[first - 1]));
     shm_step();

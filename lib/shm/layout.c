@@ -319,7 +319,7 @@ uint64_t segment_capacity(const struct segment *segment)
 
 uint32_t segment_state(const struct segment *segment)
 {
-    uint32_t state = shm_load_acquire(&segment->header->state);
+    uint32_t state = shm_load_ordered(&segment->header->state);
 
     return state <= POOL_POISONED ? state : POOL_POISONED;
 }
@@ -330,6 +330,6 @@ void segment_set_state(struct segment *segment, uint32_t state)
 
     shm_store_ordered(&segment->header->state, state);
     for (c = 0; c < segment->geometry.caches; c++)
-        if (shm_load(&segment->caches[c].holder))
+        if (shm_load_ordered(&segment->caches[c].holder))
             shm_store_ordered(&segment->caches[c].gate.revoked, 1u);
 }

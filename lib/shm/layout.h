@@ -102,7 +102,7 @@ struct shm_header {
 
     /* Seldom written.  A line of their own each, not to disturb each other. */
     uint32_t state __attribute__((aligned(LAYOUT_LINE))); /* POOL_... */
-    uint32_t sweeper_waits; /* local pools: 1 when a session may be dead */
+    uint32_t sweeps;                                      /* begun so far, for thieves to notice */
     uint64_t pid_namespace; /* of everybody attached; 0 until the first */
     uint64_t root;          /* a handle, the users' */
     uint64_t published;     /* capacity now: grows, never above max_capacity */
@@ -131,9 +131,9 @@ struct shm_session {
     uint32_t pid;   /* to show, never to decide by */
     uint32_t uid;
     uint32_t intents[SESSION_INTENTS]; /* sessions that gifts are under way to */
-    uint32_t reserved;
-    uint64_t started;            /* seconds since 1970, to show */
-    char comm[SESSION_COMM_MAX]; /* the program's name, to show */
+    uint32_t begun, ended;             /* works on the return bitmap: bitmap.h */
+    uint64_t started;                  /* seconds since 1970, to show */
+    char comm[SESSION_COMM_MAX];       /* the program's name, to show */
 } __attribute__((aligned(LAYOUT_LINE)));
 
 struct shm_depot {

@@ -10,7 +10,8 @@
  * and n is 0.  Zero: never used.  Every change of owner is a CAS that bumps the
  * epoch, so that somebody who read the word before cannot mistake a later
  * ownership for the one he saw; threads of one session tell theirs apart by the
- * word they noted when they took it.
+ * word they noted when they took it.  An epoch comes round after 2^32 changes: a word
+ * noted that long ago by a sleeper is mistaken only if it returns at just that one.
  */
 #ifndef SHM_MAGAZINE_H
 #define SHM_MAGAZINE_H

@@ -23,12 +23,17 @@ bool revoke_register(void)
 
 bool revoke_begin(struct segment *segment, const struct actor *actor, struct revocation *revocation)
 {
-    uint32_t c;
+    uint32_t c, s;
 
     if (!revocation->notes)
         revocation->notes = calloc(segment->geometry.caches, sizeof *revocation->notes);
-    if (!revocation->notes)
+    if (!revocation->works)
+        revocation->works = calloc(segment->geometry.sessions + 1, sizeof *revocation->works);
+    if (!revocation->notes || !revocation->works)
         return false;
+    revocation->sweeps = shm_load_ordered(&segment->header->sweeps);
+    for (s = 1; s <= segment->geometry.sessions; s++)
+        revocation->works[s] = shm_load_ordered(&segment->sessions[s].begun);
     for (c = 0; c < segment->geometry.caches; c++) {
         struct shm_cache *record = &segment->caches[c];
 
@@ -43,10 +48,13 @@ bool revoke_begin(struct segment *segment, const struct actor *actor, struct rev
 void revoke_end(struct revocation *revocation)
 {
     free(revocation->notes);
+    free(revocation->works);
     revocation->notes = NULL;
+    revocation->works = NULL;
 }
 
-/* Step 4 for one cache that is not busy. */
+/* Step 4 for one cache that is not busy.  A note that does not hold while the epoch
+ * stands is a thief's leavings: that magazine is elsewhere. */
 static enum revoke_result take_from(struct segment *segment, const struct actor *actor, uint32_t c,
                                     const struct revoke_note *note, uint32_t *magazine,
                                     uint64_t *word)
@@ -57,7 +65,10 @@ static enum revoke_result take_from(struct segment *segment, const struct actor 
 
     cache_read_notes(segment, c, &held);
     for (i = 0; i < 2; i++) {
-        if (held.magazine[i] == CACHE_NONE || !magazine_count(segment, held.magazine[i]))
+        if (held.magazine[i] == CACHE_NONE ||
+            (shm_load_ordered(&segment->magazine_words[held.magazine[i]]) != held.word[i] &&
+             shm_load_ordered(&segment->caches[c].epoch) == note->epoch) ||
+            !magazine_count(segment, held.magazine[i]))
             continue;
         result = REVOKE_AGAIN;
         /* The epoch after the notes: an owner who came back changes it before it
@@ -102,6 +113,37 @@ static bool some_in_transit(const struct segment *segment)
     return owned > held;
 }
 
+/* Whether somebody is at work on the return bitmap, or a sweep is under way; or was
+ * when it died. */
+static bool some_at_work(const struct segment *segment)
+{
+    uint32_t s;
+
+    for (s = 1; s <= segment->geometry.sessions; s++) {
+        const struct shm_session *record = &segment->sessions[s];
+
+        if (shm_load_ordered(&record->ended) != shm_load_ordered(&record->begun) ||
+            shm_load_ordered(&record->state) == SESSION_DYING)
+            return true;
+    }
+    return false;
+}
+
+static bool some_changed(const struct segment *segment, const struct actor *actor,
+                         const struct revocation *revocation)
+{
+    uint32_t c, s;
+
+    for (c = 0; c < segment->geometry.caches; c++)
+        if (c != actor->cache &&
+            shm_load_ordered(&segment->caches[c].moves) != revocation->notes[c].moves)
+            return true;
+    for (s = 1; s <= segment->geometry.sessions; s++)
+        if (shm_load_ordered(&segment->sessions[s].begun) != revocation->works[s])
+            return true;
+    return shm_load_ordered(&segment->header->sweeps) != revocation->sweeps;
+}
+
 enum revoke_result revoke_take(struct segment *segment, const struct actor *actor,
                                const struct revocation *revocation, uint32_t *magazine,
                                uint64_t *word)
@@ -127,10 +169,10 @@ enum revoke_result revoke_take(struct segment *segment, const struct actor *acto
             break;
         }
     }
-    for (c = 0; c < segment->geometry.caches && !again; c++)
-        again = c != actor->cache &&
-                shm_load_ordered(&segment->caches[c].moves) != revocation->notes[c].moves;
-    if (again)
+    /* What is under way first, what has changed after it: else one could hide in the
+     * time between the two looks. */
+    busy |= some_in_transit(segment) || some_at_work(segment);
+    if (again || some_changed(segment, actor, revocation))
         return REVOKE_AGAIN;
-    return busy || some_in_transit(segment) ? REVOKE_BUSY : REVOKE_NONE;
+    return busy ? REVOKE_BUSY : REVOKE_NONE;
 }

@@ -4,8 +4,8 @@
  * means what it says.
  *
  * The thief
- *   1. notes of every cache its gate's epoch and its moves, and sets `revoked`
- *      in those in use;
+ *   1. notes the count of sweeps, of every session its works on the bitmap, and of
+ *      every cache its gate's epoch and its moves, and sets `revoked` in those in use;
  *   2. has every processor that runs an attached process pass a barrier: from
  *      here on each owner either was busy before, and still shows it, or sees
  *      the mark at its next entry;
@@ -15,9 +15,10 @@
  *      a magazine, by reading what the cache noted of it, then checking that
  *      the gate's epoch is as it was, then CASing the magazine's word from what
  *      was noted to its own.  One that is busy: comes back to it, a bounded time;
- *   5. has found all of them empty: checks that none has moved, and that every
- *      magazine a session owns lies in a cache (else its holder died between a
- *      depot and a cache, and awaits its sweep).  If so, no slot was idle throughout:
+ *   5. has found all of them empty: checks that every magazine a session owns lies
+ *      in a cache (else its holder is, or died, between a depot and a cache), that
+ *      nobody is at work on the bitmap, that no sweep is under way, and then that
+ *      nothing noted in 1 has changed.  If so, no slot was idle throughout:
  *      EXHAUSTED.  If not, begins again.
  *
  * An owner who is awake is too quick for step 4: it clears the mark at its next
@@ -56,9 +57,11 @@ struct revoke_note {
     uint64_t epoch, moves;
 };
 
-/* A round's notes, one for each cache record. */
+/* A round's notes. */
 struct revocation {
-    struct revoke_note *notes;
+    struct revoke_note *notes; /* for each cache record */
+    uint32_t *works;           /* for each session, begun on the bitmap */
+    uint32_t sweeps;
 };
 
 /* Steps 1 and 2.  False without memory or barrier. */

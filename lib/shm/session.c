@@ -41,6 +41,8 @@ void session_open(struct segment *segment, uint32_t session, uint32_t pid, uint3
     shm_store(&record->uid, uid);
     for (i = 0; i < SESSION_INTENTS; i++)
         shm_store(&record->intents[i], 0u);
+    shm_store(&record->begun, 0u);
+    shm_store(&record->ended, 0u);
     record->started = (uint64_t)time(NULL);
     memset(record->comm, 0, sizeof record->comm);
     memcpy(record->comm, comm, strnlen(comm, sizeof record->comm - 1));

@@ -13,12 +13,12 @@ void slot_put(struct segment *segment, uint64_t index, uint64_t word)
 {
     uint64_t next = slot_generation_next(slot_generation_of(word), segment->geometry.index_bits);
 
-    shm_store(&segment->words[index], slot_word(next, SLOT_IDLE));
+    shm_store_release(&segment->words[index], slot_word(next, SLOT_IDLE));
 }
 
 void slot_put_unused(struct segment *segment, uint64_t index, uint64_t word)
 {
-    shm_store(&segment->words[index], slot_word(slot_generation_of(word), SLOT_IDLE));
+    shm_store_release(&segment->words[index], slot_word(slot_generation_of(word), SLOT_IDLE));
 }
 
 bool slot_claim_fresh(struct segment *segment, uint64_t index, uint32_t me)

@@ -424,6 +424,5 @@ void supply_free(struct segment *segment, const struct actor *actor, uint64_t in
             (make_room(segment, actor) && push_cached(segment, actor, index, word)))
             return;
     }
-    if (slot_return(segment, index, word))
-        bitmap_set(segment, index);
+    bitmap_return(segment, actor->session, index, word);
 }

@@ -5,7 +5,7 @@
  * Order, and why.  The sweeper may die after any line; the next one begins at
  * the top.
  *
- *   1 state = DYING            no gifts from here on (session.c)
+ *   1 state = DYING, sweeps+1  no gifts from here on (session.c); thieves are told
  *   2 caches: moves, epoch + 1 what thieves noted of them is void
  *   3 magazines                each that names the session: count what is left
  *                              below the top entries whose slot has an owner (a death
@@ -24,8 +24,8 @@
  * word, leaves its slot live and on top.  Another process that had the handle may adopt
  * that slot and free it, into a magazine of its own, before the sweep comes: then
  * the top entry looks idle and is not this magazine's.  So where a cache of the
- * session died busy, a top entry that is idle is looked for in all other magazines,
- * and dropped if it lies there.  The search is exact while the slot's word stays the
+ * session died busy, the top entry of its loaded magazine, if idle, is looked for in all
+ * other magazines, and dropped if it lies there.  The search is exact while the slot's word stays the
  * same: an idle slot stays in its magazine until its word changes.  And a word that
  * changes meanwhile tells that the slot is somebody else's.
  *
@@ -39,6 +39,8 @@
 #include "magazine.h"
 #include "session.h"
 #include "slot.h"
+
+#include <stdlib.h>
 
 static void void_notes(struct segment *segment, uint32_t session)
 {
@@ -54,57 +56,116 @@ static void void_notes(struct segment *segment, uint32_t session)
     }
 }
 
-static bool died_busy(const struct segment *segment, uint32_t session)
-{
-    uint32_t c;
+#define NO_SLOT UINT32_MAX
 
-    for (c = 0; c < segment->geometry.caches; c++)
-        if (cache_session_of(shm_load_ordered(&segment->caches[c].holder)) == session &&
-            shm_load_ordered(&segment->caches[c].gate.busy))
-            return true;
-    return false;
+/* A magazine whose top entry may be another magazine's: see above. */
+struct suspect {
+    uint32_t magazine, n; /* n entries were left by trimming, once and for all: what had
+                             an owner then may be idle, elsewhere, a moment later */
+    uint32_t slot;        /* the top one of these; NO_SLOT: none is left */
+    uint64_t word;        /* of that slot, as first seen */
+    bool elsewhere;
+};
+
+static int by_slot(const void *left, const void *right)
+{
+    const struct suspect *a = left, *b = right;
+
+    return a->slot < b->slot ? -1 : a->slot > b->slot;
 }
 
-/* Whether a magazine other than `except` holds the slot. */
-static bool is_in_another(const struct segment *segment, uint32_t index, uint32_t except)
+/* The magazine a busy cache had loaded: at most one a cache, since a free goes into
+ * the loaded magazine alone. */
+static bool find_suspect(const struct segment *segment, uint32_t session, uint32_t c,
+                         struct suspect *suspect)
 {
-    uint32_t magazine, i;
+    const struct shm_cache *record = &segment->caches[c];
+    uint32_t loaded = shm_load_ordered(&record->loaded);
 
-    for (magazine = 0; magazine < segment->geometry.magazines; magazine++) {
-        uint64_t word = shm_load_ordered(&segment->magazine_words[magazine]);
-        const uint32_t *words = magazine_at(segment, magazine);
-        uint32_t extent = slot_owner_is_session(segment, magazine_owner(word))
-                              ? magazine_count(segment, magazine)
-                              : magazine_n(word);
+    if (cache_session_of(shm_load_ordered(&record->holder)) != session ||
+        !shm_load_ordered(&record->gate.busy) || loaded == 0 ||
+        loaded > segment->geometry.magazines ||
+        magazine_owner(shm_load_ordered(&segment->magazine_words[loaded - 1])) != session)
+        return false;
+    suspect->magazine = loaded - 1;
+    suspect->n = magazine_trimmed(segment, loaded - 1, magazine_count(segment, loaded - 1));
+    suspect->slot = suspect->n ? shm_load(&magazine_at(segment, loaded - 1)[suspect->n]) : NO_SLOT;
+    suspect->elsewhere = suspect->slot >= segment->geometry.max_capacity;
+    if (suspect->elsewhere)
+        suspect->slot = NO_SLOT;
+    else
+        suspect->word = shm_load_ordered(&segment->words[suspect->slot]);
+    return true;
+}
 
-        if (magazine == except || word == 0)
-            continue;
-        for (i = 1; i <= extent && i <= segment->geometry.magazine_size; i++)
-            if (shm_load(&words[i]) == index)
-                return true;
+/* Looks the entries of one magazine up among the suspects. */
+static void look_up_entries(const struct segment *segment, uint32_t magazine,
+                            struct suspect *suspects, size_t count)
+{
+    uint64_t word = shm_load_ordered(&segment->magazine_words[magazine]);
+    const uint32_t *words = magazine_at(segment, magazine);
+    uint32_t extent = slot_owner_is_session(segment, magazine_owner(word))
+                          ? magazine_count(segment, magazine)
+                          : magazine_n(word);
+    uint32_t i;
+
+    for (i = 1; i <= extent && i <= segment->geometry.magazine_size; i++) {
+        struct suspect key = {.slot = shm_load(&words[i])}, *found;
+
+        found = bsearch(&key, suspects, count, sizeof key, by_slot);
+        if (found && found->magazine != magazine)
+            found->elsewhere = true;
     }
-    return false;
 }
 
-/* The count without a top entry that is idle, but elsewhere. */
-static uint32_t without_suspect(const struct segment *segment, uint32_t magazine, uint32_t n)
+/* Finds the suspects of a session, and which of them lie elsewhere: one pass over the
+ * magazines, however many there are.  `*suspects` is the caller's to free.  Without
+ * memory there are none; then a slot may lie in two magazines, until the entry that is
+ * met while the slot has an owner is dropped. */
+static size_t find_suspects(const struct segment *segment, uint32_t session,
+                            struct suspect **suspects)
 {
-    uint32_t index = n ? shm_load(&magazine_at(segment, magazine)[n]) : 0;
-    uint64_t word;
+    struct suspect *list = calloc(segment->geometry.caches + 1, sizeof *list);
+    uint32_t c, magazine;
+    size_t count = 0, i;
 
-    if (n == 0 || index >= segment->geometry.max_capacity)
-        return n;
-    word = shm_load_ordered(&segment->words[index]);
-    /* Were it this magazine's, nobody else could change its word. */
-    if (slot_owner_of(word) == SLOT_IDLE && !is_in_another(segment, index, magazine) &&
-        shm_load_ordered(&segment->words[index]) == word)
-        return n;
-    return magazine_trimmed(segment, magazine, n - 1);
+    *suspects = list;
+    for (c = 0; list && c < segment->geometry.caches; c++)
+        count += find_suspect(segment, session, c, &list[count]);
+    if (!count)
+        return 0;
+    qsort(list, count, sizeof *list, by_slot);
+    for (magazine = 0; magazine < segment->geometry.magazines; magazine++)
+        look_up_entries(segment, magazine, list, count);
+    /* The second look at the words comes after all that was read above. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    for (i = 0; i < count; i++)
+        list[i].elsewhere |= list[i].slot != NO_SLOT &&
+                             (slot_owner_of(list[i].word) != SLOT_IDLE ||
+                              shm_load_ordered(&segment->words[list[i].slot]) != list[i].word);
+    return count;
+}
+
+/* The count of a magazine to be handed over: trimmed, and without its suspect if
+ * that lies elsewhere. */
+static uint32_t count_left(const struct segment *segment, uint32_t magazine,
+                           const struct suspect *suspects, size_t count)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++)
+        if (suspects[i].magazine == magazine) {
+            uint32_t n = suspects[i].n;
+
+            return suspects[i].elsewhere && n ? magazine_trimmed(segment, magazine, n - 1) : n;
+        }
+    return magazine_trimmed(segment, magazine, magazine_count(segment, magazine));
 }
 
 static uint64_t hand_over_magazines(struct segment *segment, uint32_t session, uint32_t depot)
 {
-    bool busy = died_busy(segment, session);
+    struct suspect *suspects;
+    size_t count = find_suspects(segment, session, &suspects);
     uint64_t handed = 0;
     uint32_t magazine;
 
@@ -114,11 +175,10 @@ static uint64_t hand_over_magazines(struct segment *segment, uint32_t session, u
 
         if (magazine_owner(word) != session)
             continue;
-        n = magazine_trimmed(segment, magazine, magazine_count(segment, magazine));
-        if (busy)
-            n = without_suspect(segment, magazine, n);
+        n = count_left(segment, magazine, suspects, count);
         handed += magazine_pass(segment, magazine, &word, MAGAZINE_DEPOT_BASE + depot, n);
     }
+    free(suspects);
     return handed;
 }
 
@@ -183,6 +243,7 @@ void sweep_session(struct segment *segment, uint32_t session, struct sweep_resul
     struct sweep_result done;
 
     session_begin_death(segment, session);
+    __atomic_fetch_add(&segment->header->sweeps, 1, __ATOMIC_SEQ_CST);
     void_notes(segment, session);
     done.magazines = hand_over_magazines(segment, session, depot);
     done.slots = take_back_slots(segment, session);
@@ -190,6 +251,8 @@ void sweep_session(struct segment *segment, uint32_t session, struct sweep_resul
     done.caches = free_caches(segment, session);
     for (i = 0; i < SESSION_INTENTS; i++)
         shm_store_ordered(&segment->sessions[session].intents[i], 0u);
+    shm_store_ordered(&segment->sessions[session].ended,
+                      shm_load(&segment->sessions[session].begun));
     shm_store_ordered(&segment->sessions[session].state, (uint32_t)SESSION_RETIRED);
     if (result)
         *result = done;

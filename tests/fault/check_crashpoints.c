@@ -12,11 +12,11 @@
  * Each scene is played twice: with the sweep at once, and with the living
  * allocating and freeing (and the scene's own interlude) between death and sweep.
  *
- * A step costs some ten microseconds, and the way to each point is made anew.  So an
- * operation of more than POINTS_MAX instructions is killed at the steps that
- * changed the segment, and at others by chance; and of all those only as many, at
- * random, as STEPS_MAX allows.  With FASTALLOC_TEST_LONG set there is no such limit
- * (some minutes).
+ * A step costs some ten microseconds, and the way to each point is made anew.  So
+ * long operations are killed at the steps that changed the segment, as far as
+ * CHANGES_STEPS_MAX goes, and at others (where the kernel's idea of a lock may
+ * change) by chance.  With FASTALLOC_TEST_LONG set the limits are far away (some
+ * minutes).
  */
 #include "stepper.h"
 #include "tests/support/lane.h"
@@ -33,10 +33,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#define POINTS_MAX 700u
-#define STEPS_MAX 40000u
+#define CHANGES_STEPS_MAX 80000u
+#define OTHERS_STEPS_MAX 20000u
+#define LONG_STEPS_MAX 600000u
 #define SLOTS 300u
 
 /* The one whose instructions are counted, one that lives on, one dead before. */
@@ -198,7 +198,7 @@ static void prepare_dirty(struct stage *stage)
 /* A thief has marked the doomed, whose loaded one is empty and previous is not. */
 static void prepare_marked(struct stage *stage)
 {
-    struct revocation round = {NULL};
+    struct revocation round = {.notes = NULL};
 
     prepare_previous(stage);
     ck_assert(revoke_begin(&stage->pool.segment, &stage->living, &round));
@@ -213,6 +213,29 @@ static void prepare_dead(struct stage *stage)
     stock_depots(stage);
     own_some(stage, &dead, 20);
     stage->pool.segment.caches[dead.cache].gate.busy = 1;
+}
+
+/* A session died in a free and was swept: its magazine lies in the doomed's depot, with
+ * fewer entries than the dead one's count says. */
+static void prepare_swept(struct stage *stage)
+{
+    struct actor dead = test_pool_actor(&stage->pool, DEAD);
+    uint32_t *words;
+    uint64_t index;
+
+    stock_depots(stage);
+    test_pool_alloc(&stage->pool, &stage->living);
+    own_some(stage, &dead, 5);
+    words = magazine_at(&stage->pool.segment, cache_loaded(&stage->pool.segment, &dead));
+    words[words[0] + 1] = (uint32_t)index_of(stage);
+    words[0]++;
+    stage->pool.segment.caches[dead.cache].gate.busy = 1;
+    sweep_session(&stage->pool.segment, DEAD, NULL);
+    /* What it took back is idle in the living's cache by now. */
+    while ((index = bitmap_take(&stage->pool.segment, LIVING, 0)) != BITMAP_NONE)
+        supply_free(&stage->pool.segment, &stage->living, index, stage->pool.segment.words[index]);
+    stage->doomed.depot = DEAD;
+    stage->doomed_bare.depot = DEAD;
 }
 
 /* ------------------------------------------------------------------- acts */
@@ -340,6 +363,8 @@ static const struct scene scenes[] = {
     {"alloc while marked by a thief", prepare_marked, act_alloc, NULL, 0},
     {"alloc after a holder's death", die_locked, act_alloc, NULL, 0},
     {"alloc from a dirty depot", prepare_dirty, act_alloc, NULL, 0},
+    {"alloc from what was swept", prepare_swept, act_alloc, NULL, 0},
+    {"alloc uncached from what was swept", prepare_swept, act_alloc_bare, NULL, 0},
     {"alloc in a small pool", prepare_nothing, act_alloc_bare, NULL, 100},
     {"alloc uncached from a depot", stock_depots, act_alloc_bare, NULL, 0},
     {"alloc uncached of a fresh slot", prepare_nothing, act_alloc_bare, NULL, 0},
@@ -411,67 +436,25 @@ static void restore(struct stage *stage, const void *copy)
     lane_open(&stage->lane, &stage->pool, &stage->doomed);
 }
 
-/* What the rehearsal has seen so far, and where it leaves its finds. */
-enum { STEPS_ROOM = 1000000 };
-static struct {
-    const char *segment;
-    char *last;
-    uint64_t total;
-    uint8_t *changes; /* shared: for each step, whether it changed the segment */
-} rehearsal;
-
-static void look_for_changes(uint64_t step)
+static uint8_t *choose_points(struct stage *stage, const struct scene *scene, uint64_t *steps,
+                              uint64_t *random)
 {
-    if (step >= STEPS_ROOM || !memcmp(rehearsal.last, rehearsal.segment, rehearsal.total))
-        return;
-    rehearsal.changes[step] = 1;
-    memcpy(rehearsal.last, rehearsal.segment, rehearsal.total);
-}
+    bool all = getenv("FASTALLOC_TEST_LONG") != NULL;
+    uint8_t *changes, *chosen;
 
-/* Plays the act to its end once; marks the steps that changed the segment.
- * Returns the number of steps. */
-static uint64_t rehearse(struct stage *stage, const struct scene *scene, const void *copy)
-{
-    uint64_t steps;
-
-    restore(stage, copy);
-    rehearsal.segment = stage->pool.segment.base;
-    rehearsal.total = stage->pool.segment.geometry.total;
-    rehearsal.last = malloc(rehearsal.total);
-    memcpy(rehearsal.last, copy, rehearsal.total);
-    steps = stepper_trace(scene->act, stage, look_for_changes);
-    free(rehearsal.last);
-    ck_assert_uint_lt(steps, STEPS_ROOM);
-    return steps;
-}
-
-/* Marks in `chosen` the steps to die at, of `steps`. */
-static void choose_points(uint8_t *chosen, uint64_t steps, uint64_t *random)
-{
-    uint64_t step, cost = 0;
-
-    for (step = 1; step <= steps; step++) {
-        chosen[step] = steps <= POINTS_MAX || rehearsal.changes[step] ||
-                       test_random(random) % steps < POINTS_MAX / 4;
-        cost += chosen[step] ? step : 0;
-    }
-    if (getenv("FASTALLOC_TEST_LONG"))
-        return;
-    for (step = 1; step <= steps; step++)
-        chosen[step] = chosen[step] && test_random(random) % (cost + 1) <= STEPS_MAX;
-}
-
-static void prepare_rehearsal(void)
-{
-    rehearsal.changes =
-        mmap(NULL, STEPS_ROOM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    ck_assert_ptr_ne(rehearsal.changes, MAP_FAILED);
+    *steps = stepper_trace(scene->act, stage, stage->pool.segment.base,
+                           stage->pool.segment.geometry.total, &changes);
+    chosen = calloc(*steps + 1, 1);
+    stepper_choose(chosen, changes, *steps, true, all ? UINT64_MAX : CHANGES_STEPS_MAX, random);
+    stepper_choose(chosen, changes, *steps, false, all ? LONG_STEPS_MAX : OTHERS_STEPS_MAX, random);
+    free(changes);
+    return chosen;
 }
 
 static unsigned play(const struct scene *scene, bool hurry, uint64_t *random, uint64_t *steps)
 {
-    uint8_t *chosen = calloc(STEPS_ROOM, 1);
     struct stage stage;
+    uint8_t *chosen;
     unsigned points = 0;
     uint64_t step;
     void *copy;
@@ -480,9 +463,8 @@ static unsigned play(const struct scene *scene, bool hurry, uint64_t *random, ui
     copy = malloc(stage.pool.segment.geometry.total);
     memcpy(copy, stage.pool.segment.base, stage.pool.segment.geometry.total);
     warm_up(&stage, scene, copy);
-    prepare_rehearsal();
-    *steps = rehearse(&stage, scene, copy);
-    choose_points(chosen, *steps, random);
+    restore(&stage, copy);
+    chosen = choose_points(&stage, scene, steps, random);
     for (step = 1; step <= *steps; step++) {
         if (!chosen[step])
             continue;
@@ -493,7 +475,6 @@ static unsigned play(const struct scene *scene, bool hurry, uint64_t *random, ui
     }
     restore(&stage, copy);
     test_pool_discard(&stage.pool);
-    munmap(rehearsal.changes, STEPS_ROOM);
     free(copy);
     free(chosen);
     return points;

@@ -29,7 +29,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { WALKER = 1, OTHER = 2, DEAD = 3, SLOTS = 300, KEPT_MAX = SLOTS, STEPS_MAX = 60000 };
+enum { WALKER = 1, OTHER = 2, DEAD = 3, SLOTS = 300, KEPT_MAX = SLOTS };
+enum { STEPS_MAX = 40000, LONG_STEPS_MAX = 1000000 };
 
 /* What somebody holds, by his own account; shared between parent and child. */
 struct account {
@@ -90,8 +91,8 @@ static void other_alloc(struct stage *stage, const struct actor *actor, unsigned
 {
     uint64_t index, word;
 
-    while (times-- && (stage->others->error = supply_alloc(&stage->pool.segment, actor, &index,
-                                                           &word)) == 0)
+    while (times-- &&
+           (stage->others->error = supply_alloc(&stage->pool.segment, actor, &index, &word)) == 0)
         keep(stage->others, index);
 }
 
@@ -120,6 +121,17 @@ static void return_all(struct stage *stage)
 
     test_pool_drain(&stage->pool, &stage->other);
     test_pool_refill(&stage->pool, &bare);
+}
+
+/* One slot is returned; its neighbours in the bitmap are the other's. */
+static void one_is_returned(struct stage *stage)
+{
+    struct actor bare = test_pool_bare_actor(&stage->pool, OTHER);
+
+    test_pool_drain(&stage->pool, &stage->other);
+    keep(stage->others, 6);
+    keep(stage->others, 5);
+    other_free(stage, &bare, 1);
 }
 
 /* The walker has slots in hand and in its cache; so has the other. */
@@ -155,7 +167,7 @@ static void mark(struct stage *stage)
 static void only_the_walker_has_and_is_marked(struct stage *stage)
 {
     struct actor third = test_pool_actor(&stage->pool, 4);
-    struct revocation round = {NULL};
+    struct revocation round = {.notes = NULL};
 
     only_the_walker_has(stage);
     TEST_REQUIRE(revoke_begin(&stage->pool.segment, &third, &round), "no barrier");
@@ -187,6 +199,13 @@ static void only_the_other_has(struct stage *stage)
     TEST_REQUIRE(stage->others->count <= 15, "the previous magazine is empty too");
 }
 
+/* And the walker has marked it. */
+static void only_the_other_has_and_is_marked(struct stage *stage)
+{
+    only_the_other_has(stage);
+    TEST_REQUIRE(revoke_begin(&stage->pool.segment, &stage->walker, &stage->round), "no barrier");
+}
+
 static void one_died(struct stage *stage)
 {
     struct actor dead = test_pool_actor(&stage->pool, DEAD);
@@ -216,6 +235,24 @@ static void one_died_in_a_free(struct stage *stage)
     stage->pool.segment.caches[dead.cache].gate.busy = 1;
 }
 
+/* Without a cache, it died in an alloc, after the word and before the count. */
+static void one_died_in_an_alloc(struct stage *stage)
+{
+    struct segment *segment = &stage->pool.segment;
+    uint32_t magazine, d = 0, *words;
+    uint64_t word;
+
+    both_work(stage);
+    session_open(segment, DEAD, 0, 0, "dead");
+    while (!depot_has_stock(segment, d))
+        d++;
+    depot_lock(segment, d, NULL);
+    depot_take_stock_locked(segment, d, DEAD, &magazine, &word);
+    depot_unlock(segment, d);
+    words = magazine_at(segment, magazine);
+    slot_take(segment, words[words[0]], segment->words[words[words[0]]], DEAD);
+}
+
 static void a_gift(struct stage *stage)
 {
     both_work(stage);
@@ -231,6 +268,18 @@ static void act_alloc(void *stage)
     walk_alloc(stage, 1);
 }
 
+static void act_alloc_bare(void *argument)
+{
+    struct stage *stage = argument;
+    struct actor bare = stage->walker;
+    uint64_t index, word;
+
+    bare.cache = CACHE_NONE;
+    stage->walkers->error = supply_alloc(&stage->pool.segment, &bare, &index, &word);
+    if (!stage->walkers->error)
+        keep(stage->walkers, index);
+}
+
 static void act_alloc_many(void *stage)
 {
     walk_alloc(stage, 6);
@@ -241,11 +290,22 @@ static void act_free(void *stage)
     walk_free(stage, 1);
 }
 
+static void act_free_bare(void *argument)
+{
+    struct stage *stage = argument;
+    struct actor bare = stage->walker;
+    uint64_t index = stage->walkers->index[--stage->walkers->count];
+
+    bare.cache = CACHE_NONE;
+    supply_free(&stage->pool.segment, &bare, index, stage->pool.segment.words[index]);
+}
+
 static void act_release(void *argument)
 {
     struct stage *stage = argument;
 
     cache_release(&stage->pool.segment, &stage->walker);
+    fastalloc_lanes_->gate = NULL;
 }
 
 static void act_claim(void *argument)
@@ -256,6 +316,29 @@ static void act_claim(void *argument)
     fresh.cache = cache_claim(&stage->pool.segment, WALKER, 99);
     lane_open(&stage->lane, &stage->pool, &fresh);
     walk_alloc(stage, 3);
+}
+
+/* One look at the caches, holding the lock of the owner's depot. */
+static void act_look(void *argument)
+{
+    struct stage *stage = argument;
+    struct segment *segment = &stage->pool.segment;
+    enum revoke_result result;
+    uint32_t magazine;
+    uint64_t word, index;
+
+    if (depot_lock(segment, stage->other.depot, NULL) != LOCK_TAKEN)
+        return;
+    cache_enter(segment, &stage->walker);
+    result = revoke_take(segment, &stage->walker, &stage->round, &magazine, &word);
+    if (result == REVOKE_TOOK) {
+        while (magazine_pop(segment, magazine, WALKER, &index))
+            keep(stage->walkers, index);
+        depot_give_locked(segment, stage->other.depot, magazine, word);
+    }
+    stage->walkers->error = result == REVOKE_NONE ? FASTALLOC_E_EXHAUSTED : 0;
+    cache_leave(segment, &stage->walker);
+    depot_unlock(segment, stage->other.depot);
 }
 
 static void act_sweep(void *argument)
@@ -274,17 +357,38 @@ static void act_give(void *argument)
 
 /* ---------------------------------------------------------------- the other */
 
-/* Allocates and frees, as long as that can be had without waiting. */
+/* Whether there is something to be had without waiting for the walker. */
+static bool is_stock_at_hand(const struct stage *stage)
+{
+    struct segment segment = stage->pool.segment;
+    uint32_t d;
+
+    for (d = 0; d < segment.geometry.depots; d++)
+        if (depot_has_stock(&segment, d) && depot_lock(&segment, d, NULL) == LOCK_TAKEN) {
+            depot_unlock(&segment, d);
+            return true;
+        }
+    return false;
+}
+
 static void go_on(struct stage *stage)
 {
-    const struct segment *segment = &stage->pool.segment;
     unsigned i;
 
-    for (i = 0; i < 30 && (depot_has_stock(segment, 0) || depot_has_stock(segment, 1) ||
-                           depot_has_stock(segment, 2) || depot_has_stock(segment, 3));
-         i++)
+    for (i = 0; i < 30 && is_stock_at_hand(stage); i++)
         other_alloc(stage, &stage->other, 1);
     other_free(stage, &stage->other, 25);
+}
+
+/* Takes what is returned, and frees it into its cache. */
+static void take_returned(struct stage *stage)
+{
+    struct actor bare = test_pool_bare_actor(&stage->pool, OTHER);
+    unsigned had = stage->others->count;
+
+    while (bitmap_count(&stage->pool.segment) && stage->others->count < had + 10)
+        other_alloc(stage, &bare, 1);
+    other_free(stage, &stage->other, stage->others->count - had);
 }
 
 static void go_on_without_a_cache(struct stage *stage)
@@ -295,6 +399,21 @@ static void go_on_without_a_cache(struct stage *stage)
     for (i = 0; i < 5 && bitmap_count(&stage->pool.segment); i++)
         other_alloc(stage, &bare, 1);
     other_free(stage, &bare, 3);
+}
+
+static void return_one(struct stage *stage)
+{
+    struct actor bare = test_pool_bare_actor(&stage->pool, OTHER);
+
+    other_free(stage, &bare, 1);
+}
+
+static void take_one_returned(struct stage *stage)
+{
+    uint64_t index = bitmap_take(&stage->pool.segment, OTHER, 0);
+
+    if (index != BITMAP_NONE)
+        keep(stage->others, index);
 }
 
 /* The second half of a theft: one look at the caches, with what was noted. */
@@ -372,7 +491,11 @@ static const struct scene scenes[] = {
     {"alloc from a depot, while another works", stock_depots, act_alloc, go_on, NULL, NULL},
     {"alloc of a returned slot, while another works", return_all, act_alloc, go_on_without_a_cache,
      NULL, NULL},
+    {"alloc of the last returned slot, while one returns", one_is_returned, act_alloc_bare,
+     return_one, NULL, NULL},
     {"free, while another works", both_work, act_free, go_on, NULL, NULL},
+    {"free into the bitmap, while another looks there", both_work, act_free_bare, take_one_returned,
+     NULL, NULL},
     {"release, while another works", both_work, act_release, go_on, NULL, NULL},
     {"alloc, marked, then robbed", only_the_walker_has, act_alloc, mark, take, NULL},
     {"alloc, robbed by old notes", only_the_walker_has_and_is_noted, act_alloc, take, NULL, NULL},
@@ -388,6 +511,8 @@ static const struct scene scenes[] = {
      is_not_exhausted},
     {"theft, while the owner takes and frees one", only_the_other_has, act_alloc, pop_and_push,
      NULL, is_not_exhausted},
+    {"look for loot, while the owner takes one", only_the_other_has_and_is_marked, act_look,
+     pop_one, NULL, is_not_exhausted},
     {"sweep, while another works", one_died, act_sweep, go_on, NULL, NULL},
     {"sweep, while another robs the dead", one_died, act_sweep, mark, take, NULL},
     {"sweep of a free, while it is adopted and freed", one_died_in_a_free, act_sweep,
@@ -396,6 +521,8 @@ static const struct scene scenes[] = {
      adopt_free_and_flush, NULL, NULL},
     {"sweep of a free, while it is adopted, freed, got", one_died_in_a_free, act_sweep,
      adopt_free_and_alloc, NULL, NULL},
+    {"sweep of an alloc, while another takes the slot", one_died_in_an_alloc, act_sweep,
+     take_returned, NULL, NULL},
     {"gift, while the receiver is swept", a_gift, act_give, sweep_receiver, NULL, NULL},
 };
 
@@ -519,31 +646,32 @@ static void play_point(struct set *set, const struct scene *scene, uint64_t step
     test_pool_assert_exact(&stage->pool, &third);
 }
 
-static void ignore(uint64_t step)
-{
-    (void)step;
-}
-
 START_TEST(two_at_once_lose_and_double_nothing_wherever_one_is_stopped)
 {
     const struct scene *scene = &scenes[_i];
-    uint64_t random = test_seed(scene->name), steps, step, points = 0, cost;
+    uint64_t random = test_seed(scene->name), steps, step, points = 0;
+    bool all = getenv("FASTALLOC_TEST_LONG") != NULL;
+    uint8_t *changes, *chosen;
     struct set set;
 
     build(&set, scene);
     scene->act(&set.stage); /* once here, for the dynamic linker's sake */
     restore(&set);
-    steps = stepper_trace(scene->act, &set.stage, ignore);
-    cost = steps * steps / 2;
-    for (step = 1; step <= steps; step++) {
-        if (!getenv("FASTALLOC_TEST_LONG") && test_random(&random) % cost > STEPS_MAX)
-            continue;
-        play_point(&set, scene, step);
-        points++;
-    }
+    steps = stepper_trace(scene->act, &set.stage, set.stage.pool.segment.base,
+                          set.stage.pool.segment.geometry.total, &changes);
+    chosen = calloc(steps + 1, 1);
+    stepper_choose(chosen, changes, steps, true, all ? UINT64_MAX : STEPS_MAX, &random);
+    stepper_choose(chosen, changes, steps, false, all ? LONG_STEPS_MAX : STEPS_MAX, &random);
+    for (step = 1; step <= steps; step++)
+        if (chosen[step]) {
+            play_point(&set, scene, step);
+            points++;
+        }
     printf("  %-50s %6llu steps %6llu points\n", scene->name, (unsigned long long)steps,
            (unsigned long long)points);
     fflush(stdout);
+    free(changes);
+    free(chosen);
     tear_down(&set);
 }
 END_TEST

@@ -53,8 +53,8 @@ struct worker {
 
 static uint64_t *object_of(fastalloc_handle handle)
 {
-    return (uint64_t *)(void *)(pool.segment.objects + slot_index(&pool.segment, handle) *
-                                                           pool.segment.geometry.stride);
+    return (uint64_t *)(void *)(pool.segment.objects +
+                                slot_index(&pool.segment, handle) * pool.segment.geometry.stride);
 }
 
 static void count_up(uint64_t *counter)
@@ -248,8 +248,8 @@ static void run(uint64_t slots)
 
     common = mmap(NULL, sizeof *common, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ck_assert_ptr_ne(common, MAP_FAILED);
-    test_pool_make(&pool, &(struct test_shape){.capacity = slots, .threads = 6,
-                                               .sessions = SESSIONS + 1});
+    test_pool_make(&pool,
+                   &(struct test_shape){.capacity = slots, .threads = 6, .sessions = SESSIONS + 1});
     for (i = 0; i < CHILDREN; i++)
         start(&children[i], &random);
     clock_gettime(CLOCK_MONOTONIC, &time);
@@ -271,10 +271,11 @@ static void run(uint64_t slots)
         stop(&children[i]);
     for (i = 0; i < CHILDREN; i++)
         sweep_session(&pool.segment, children[i].session, NULL);
-    printf("  %llu kills, %llu allocations, %llu adopted, %llu given, %llu exhausted, %llu stalled\n",
-           (unsigned long long)kills, (unsigned long long)common->allocs,
-           (unsigned long long)common->adopted, (unsigned long long)common->given,
-           (unsigned long long)common->exhausted, (unsigned long long)common->stalled);
+    printf(
+        "  %llu kills, %llu allocations, %llu adopted, %llu given, %llu exhausted, %llu stalled\n",
+        (unsigned long long)kills, (unsigned long long)common->allocs,
+        (unsigned long long)common->adopted, (unsigned long long)common->given,
+        (unsigned long long)common->exhausted, (unsigned long long)common->stalled);
     ck_assert_msg(!common->wrong[0], "%s", common->wrong);
     last = test_pool_actor(&pool, SESSIONS + 1);
     test_pool_assert_exact(&pool, &last);

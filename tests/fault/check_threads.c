@@ -51,8 +51,8 @@ static bool passed(void)
 
 static uint64_t *object_of(fastalloc_handle handle)
 {
-    return (uint64_t *)(void *)(pool.segment.objects + slot_index(&pool.segment, handle) *
-                                                           pool.segment.geometry.stride);
+    return (uint64_t *)(void *)(pool.segment.objects +
+                                slot_index(&pool.segment, handle) * pool.segment.geometry.stride);
 }
 
 static void stamp(struct worker *worker, fastalloc_handle handle)
@@ -65,7 +65,8 @@ static void check_stamp(struct worker *worker, fastalloc_handle handle, uint64_t
     uint64_t seen = __atomic_load_n(object_of(handle), __ATOMIC_RELAXED);
 
     if (seen != (handle ^ holder) && !worker->wrong[0])
-        snprintf(worker->wrong, sizeof worker->wrong, "slot %llu has another's stamp %llx, not %llx",
+        snprintf(worker->wrong, sizeof worker->wrong,
+                 "slot %llu has another's stamp %llx, not %llx",
                  (unsigned long long)slot_index(&pool.segment, handle), (unsigned long long)seen,
                  (unsigned long long)(handle ^ holder));
 }
@@ -198,8 +199,8 @@ static void run(uint64_t slots, unsigned cached)
     clock_gettime(CLOCK_MONOTONIC, &end);
     end.tv_sec += 2;
     for (i = 0; i < THREADS; i++) {
-        workers[i].actor = i < cached ? test_pool_actor(&pool, i + 1)
-                                      : test_pool_bare_actor(&pool, i + 1);
+        workers[i].actor =
+            i < cached ? test_pool_actor(&pool, i + 1) : test_pool_bare_actor(&pool, i + 1);
         workers[i].random = seed + i;
         workers[i].comes_and_goes = i % 2 && workers[i].actor.cache != CACHE_NONE;
     }

@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -20,9 +21,27 @@ enum { FIRST, BETWEEN, AFTER };
 static struct {
     uint64_t steps, last;
     int signal_at_last;
-    void (*look)(uint64_t);
+    bool look;
     volatile sig_atomic_t on;
 } self;
+
+/* What a child that is traced looks at. */
+enum { STEPS_ROOM = 1000000 };
+static struct {
+    const void *memory;
+    size_t size;
+    char *last;
+    uint64_t *steps;  /* shared */
+    uint8_t *changes; /* shared */
+} trace;
+
+static void look(void)
+{
+    if (self.steps >= STEPS_ROOM || !memcmp(trace.last, trace.memory, trace.size))
+        return;
+    trace.changes[self.steps] = 1;
+    memcpy(trace.last, trace.memory, trace.size);
+}
 
 /* Turns stepping on or off in the interrupted context; false where that cannot be. */
 static bool set_trap_flag(void *context, bool on)
@@ -45,7 +64,7 @@ static void on_trap(int number, siginfo_t *info, void *context)
     (void)number;
     (void)info;
     if (self.on && self.steps && self.look)
-        self.look(self.steps);
+        look();
     if (self.on && self.steps == self.last) {
         self.on = 0;
         kill(getpid(), self.signal_at_last);
@@ -101,24 +120,49 @@ bool stepper_die(void (*act)(void *), void *argument, uint64_t step)
     return WIFSIGNALED(status);
 }
 
-uint64_t stepper_trace(void (*act)(void *), void *argument, void (*look)(uint64_t))
+uint64_t stepper_trace(void (*act)(void *), void *argument, const void *memory, size_t size,
+                       uint8_t **changes)
 {
-    uint64_t *steps = share(sizeof *steps), counted;
+    uint64_t counted;
     int status;
-    pid_t child = fork_child();
+    pid_t child;
 
+    trace.memory = memory;
+    trace.size = size;
+    trace.last = malloc(size);
+    memcpy(trace.last, memory, size);
+    trace.steps = share(sizeof *trace.steps);
+    trace.changes = share(STEPS_ROOM);
+    child = fork_child();
     if (child == 0) {
         self.last = UINT64_MAX;
-        self.look = look;
+        self.look = true;
         step_oneself(act, argument);
-        *steps = self.steps;
+        *trace.steps = self.steps;
         _exit(0);
     }
     TEST_REQUIRE(waitpid(child, &status, 0) == child, "waitpid fails");
     TEST_REQUIRE(status == 0, "the child ended with status 0x%x", status);
-    counted = *steps;
-    munmap(steps, sizeof *steps);
+    counted = *trace.steps;
+    TEST_REQUIRE(counted < STEPS_ROOM, "%llu steps are too many", (unsigned long long)counted);
+    *changes = malloc(counted + 1);
+    memcpy(*changes, trace.changes, counted + 1);
+    munmap(trace.steps, sizeof *trace.steps);
+    munmap(trace.changes, STEPS_ROOM);
+    free(trace.last);
     return counted;
+}
+
+void stepper_choose(uint8_t *chosen, const uint8_t *changes, uint64_t steps, bool changed,
+                    uint64_t budget, uint64_t *random)
+{
+    uint64_t step, cost = 0;
+
+    for (step = 1; step <= steps; step++)
+        cost += changes[step] == changed ? step : 0;
+    for (step = 1; step <= steps; step++)
+        if (changes[step] == changed && test_random(random) % (cost + 1) <= budget)
+            chosen[step] = 1;
 }
 
 static void wait_for_stop(const struct stepper *stepper)

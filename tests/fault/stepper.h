@@ -12,6 +12,7 @@
 #define FAULT_STEPPER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -25,10 +26,16 @@
  * Returns false when the act ended before. */
 bool stepper_die(void (*act)(void *), void *argument, uint64_t step);
 
-/* Does the act in a child to its end.  After each instruction `look` is called in the
- * child, with the number of instructions so far: what it finds it must leave in
- * shared memory.  Returns how many there were. */
-uint64_t stepper_trace(void (*act)(void *), void *argument, void (*look)(uint64_t step));
+/* Does the act in a child to its end, and says which of its instructions changed the
+ * `size` bytes at `memory`, which is shared: changes[n] is 1 if the n-th did.  Returns
+ * how many there were; the caller frees *changes (one more). */
+uint64_t stepper_trace(void (*act)(void *), void *argument, const void *memory, size_t size,
+                       uint8_t **changes);
+
+/* Sets chosen[n] for some of the instructions, at random: of those that changed
+ * something (or of the others) as many as take `budget` steps to get to. */
+void stepper_choose(uint8_t *chosen, const uint8_t *changes, uint64_t steps, bool changed,
+                    uint64_t budget, uint64_t *random);
 
 /* Begins an act in a child that stops after `step` instructions of it, or at its
  * end.  A second act follows. */

@@ -72,6 +72,9 @@ int inlined_alloc(fastalloc_pool *pool, fastalloc_handle *handle, void **object)
 int inlined_free(fastalloc_pool *pool, fastalloc_handle handle);
 void *inlined_get(fastalloc_pool *pool, fastalloc_handle handle);
 
+/* Whether the calling thread has a cache in the pool. */
+bool inlined_has_cache(fastalloc_pool *pool);
+
 /* Makes the calling thread look like one that is stopped inside an operation on the
  * pool, and ends that.  It needs a cache there, and must not call the library between. */
 void inlined_stop_inside(fastalloc_pool *pool);

@@ -171,7 +171,7 @@ START_TEST(a_child_that_closes_or_exits_takes_nothing_of_the_parents)
     child_join(&child);
     child_start(&child, exit_without_close, NULL);
     child_join(&child);
-    ck_assert_uint_eq(api_fill(pool, NULL, SLOTS - 50), SLOTS - 50);
+    require_allocated_soon(SLOTS - 50);
     api_free_all(pool, handles, 50);
     ck_assert_uint_eq(api_fill(pool, handles, 50), 50);
     end(_i);
@@ -682,6 +682,37 @@ static void *churn(void *argument)
     return argument;
 }
 
+/* Calls that take the process's, a pool's and a client's mutex. */
+static void *open_and_close(void *argument)
+{
+    while (!churning_ends) {
+        fastalloc_pool *other;
+
+        if (client)
+            require_ok(fastalloc_pool_open(client, "forked", NULL, &other));
+        else
+            other = api_local(64, 300);
+        if (fastalloc_free(other, 1) == 0 || !*fastalloc_last_error())
+            ck_abort_msg("no error");
+        require_ok(fastalloc_pool_close(other));
+    }
+    return argument;
+}
+
+/* Wording an error looks at every slot, and holds the process's mutex while it does. */
+static void *ask_why(void *argument)
+{
+    fastalloc_pool *large = api_local(8, 50000);
+    fastalloc_handle handle;
+
+    api_fill(large, NULL, 50000);
+    while (!churning_ends)
+        if (fastalloc_alloc(large, &handle, NULL) == 0 || !*fastalloc_last_error())
+            ck_abort_msg("no error");
+    require_ok(fastalloc_pool_close(large));
+    return argument;
+}
+
 static void use_some(int channel, void *argument)
 {
     fastalloc_handle handles[100];
@@ -689,27 +720,29 @@ static void use_some(int channel, void *argument)
     (void)argument;
     child_require(fastalloc_alloc_batch(pool, 100, handles, NULL) == 0);
     child_require(fastalloc_free_batch(pool, 100, handles, NULL) == 0);
+    child_require(fastalloc_free(pool, 1) != 0 && *fastalloc_last_error());
     channel_put(channel, 1);
 }
 
 START_TEST(forking_while_other_threads_are_inside_calls)
 {
-    pthread_t threads[2];
+    void *(*const work[4])(void *) = {churn, churn, open_and_close, ask_why};
+    pthread_t threads[4];
     struct child child;
     int i;
 
     begin(_i, SLOTS);
-    for (i = 0; i < 2; i++)
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, churn, NULL), 0);
-    for (i = 0; i < 30; i++) {
+    for (i = 0; i < 4; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, work[i], NULL), 0);
+    for (i = 0; i < 50; i++) {
         child_start(&child, use_some, NULL);
         ck_assert_uint_eq(channel_take(child.channel), 1);
         child_join(&child);
     }
     churning_ends = true;
-    for (i = 0; i < 2; i++)
+    for (i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
-    ck_assert_uint_eq(api_fill(pool, NULL, SLOTS), SLOTS);
+    require_allocated_soon(SLOTS);
     end(_i);
 }
 END_TEST

@@ -702,6 +702,7 @@ START_TEST(a_scope_bound_slot_goes_back_on_every_way_out)
     for (i = 0; i < 10; i++) {
         FASTALLOC_AUTO fastalloc_owned box = fastalloc_own(pool);
 
+        ck_assert_int_eq(box.error, 0);
         if (i == 3)
             continue;
         if (i == 7)

@@ -71,6 +71,31 @@ START_TEST(what_a_thread_has_cached_goes_back_when_it_ends)
 }
 END_TEST
 
+static void *look_for_a_cache(void *argument)
+{
+    fastalloc_pool *few = argument;
+
+    require_ok(fastalloc_free(few, api_alloc(few)));
+    return inlined_has_cache(few) ? argument : NULL;
+}
+
+START_TEST(an_ended_threads_cache_is_there_for_the_next)
+{
+    fastalloc_pool_config config = api_config("few", 64, SLOTS);
+    fastalloc_pool *few;
+    void *result;
+    int i;
+
+    config.max_threads = 2;
+    require_ok(fastalloc_pool_create_local(&config, &few));
+    for (i = 0; i < 50; i++) {
+        pthread_join(start(look_for_a_cache, few), &result);
+        ck_assert_msg(result == few, "thread %d has no cache", i);
+    }
+    require_ok(fastalloc_pool_close(few));
+}
+END_TEST
+
 static void *hold_one(void *argument)
 {
     *(fastalloc_handle *)argument = api_alloc(pool);
@@ -689,6 +714,7 @@ int main(void)
 {
     const TTest *const tests[] = {
         what_a_thread_has_cached_goes_back_when_it_ends,
+        an_ended_threads_cache_is_there_for_the_next,
         what_a_thread_holds_stays_when_it_ends,
         threads_one_after_the_other_each_have_the_whole_pool,
         what_a_cancelled_thread_has_cached_goes_back,

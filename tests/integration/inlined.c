@@ -26,6 +26,11 @@ static struct fastalloc_gate_ *gate_of(fastalloc_pool *pool)
     return fastalloc_lane_of_((const struct fastalloc_face_ *)(const void *)pool)->gate;
 }
 
+bool inlined_has_cache(fastalloc_pool *pool)
+{
+    return gate_of(pool) != NULL;
+}
+
 void inlined_stop_inside(fastalloc_pool *pool)
 {
     ck_assert_ptr_nonnull(gate_of(pool));

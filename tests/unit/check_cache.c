@@ -202,6 +202,25 @@ START_TEST(re_entry_after_a_mark_drops_what_was_taken)
 }
 END_TEST
 
+START_TEST(a_swap_of_magazines_with_entries_is_announced_as_a_move)
+{
+    struct actor actor;
+    uint64_t moves;
+
+    begin(300, 8);
+    stock_depots();
+    actor = test_pool_actor(&pool, ME);
+    test_pool_alloc(&pool, &actor);
+    moves = record_of(&actor)->moves;
+    cache_enter(segment, &actor);
+    cache_swap(segment, &actor);
+    ck_assert_uint_gt(record_of(&actor)->moves, moves);
+    cache_swap(segment, &actor);
+    cache_leave(segment, &actor);
+    test_pool_end(&pool);
+}
+END_TEST
+
 START_TEST(claiming_voids_the_notes_of_thieves)
 {
     struct actor actor;
@@ -297,6 +316,7 @@ int main(void)
         partial_magazines_do_not_pile_up,
         re_entry_after_a_mark_keeps_what_is_still_there,
         re_entry_after_a_mark_drops_what_was_taken,
+        a_swap_of_magazines_with_entries_is_announced_as_a_move,
         claiming_voids_the_notes_of_thieves,
         loading_displaces_what_there_is_no_place_for,
         an_index_outside_the_table_is_no_magazine,

@@ -284,7 +284,7 @@ START_TEST(a_second_death_while_repairing_is_repaired_too)
         pid_t child = fork();
 
         if (child == 0) {
-            lock_try(depot);       /* LOCK_DIED from the second on, and not mended */
+            lock_try(depot); /* LOCK_DIED from the second on, and not mended */
             depot->full = 12345;
             depot->dirty = 0;
             _exit(0);

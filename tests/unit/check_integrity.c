@@ -274,8 +274,7 @@ START_TEST(a_generation_beyond_the_last_is_a_bad_word)
     segment = &pool.segment;
     actor = test_pool_actor(&pool, ME);
     index = test_pool_alloc(&pool, &actor);
-    segment->words[index] =
-        slot_word(slot_generation_last(segment->geometry.index_bits) + 1, ME);
+    segment->words[index] = slot_word(slot_generation_last(segment->geometry.index_bits) + 1, ME);
     expect_only(CHECK_SLOT_WORD, index);
     test_pool_discard(&pool);
 }

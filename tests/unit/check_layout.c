@@ -45,13 +45,13 @@ START_TEST(parts_follow_each_other_aligned_and_without_overlap)
         for (level = 0; level < g.levels; level++)
             bitmap += 8 * g.level_words[level];
         ck_assert_uint_ge(g.sessions_at, sizeof(struct shm_header));
-        ck_assert_uint_ge(g.depots_at, g.sessions_at + (g.sessions + 1) * sizeof(struct shm_session));
+        ck_assert_uint_ge(g.depots_at,
+                          g.sessions_at + (g.sessions + 1) * sizeof(struct shm_session));
         ck_assert_uint_ge(g.caches_at, g.depots_at + g.depots * sizeof(struct shm_depot));
         ck_assert_uint_ge(g.magazine_words_at, g.caches_at + g.caches * sizeof(struct shm_cache));
         ck_assert_uint_ge(g.magazine_links_at, g.magazine_words_at + 8ull * g.magazines);
         ck_assert_uint_ge(g.magazines_at, g.magazine_links_at + 4ull * g.magazines);
-        ck_assert_uint_ge(g.words_at,
-                          g.magazines_at + 4ull * g.magazines * (g.magazine_size + 1));
+        ck_assert_uint_ge(g.words_at, g.magazines_at + 4ull * g.magazines * (g.magazine_size + 1));
         ck_assert_uint_ge(g.bitmap_at, g.words_at + 8 * g.max_capacity);
         ck_assert_uint_ge(g.guard_at, g.bitmap_at + bitmap);
         ck_assert_uint_eq(g.objects_at % 4096, 0);
@@ -60,7 +60,8 @@ START_TEST(parts_follow_each_other_aligned_and_without_overlap)
         ck_assert_uint_eq(g.total % 4096, 0);
         ck_assert_uint_eq(g.stride, 24);
         ck_assert_uint_eq((g.sessions_at | g.depots_at | g.caches_at | g.magazine_words_at |
-                           g.magazine_links_at | g.magazines_at | g.words_at | g.bitmap_at) % 64,
+                           g.magazine_links_at | g.magazines_at | g.words_at | g.bitmap_at) %
+                              64,
                           0);
         ck_assert_uint_eq(g.depots_at % sizeof(struct shm_depot), 0);
         ck_assert_uint_ge(UINT64_C(1) << g.index_bits, g.max_capacity);
@@ -98,8 +99,7 @@ START_TEST(what_was_made_is_attached_and_described)
     struct pool_spec spec;
 
     begin(5000);
-    ck_assert_int_eq(
-        segment_attach(&segment, pool.segment.base, pool.bytes, &spec, &why), 0);
+    ck_assert_int_eq(segment_attach(&segment, pool.segment.base, pool.bytes, &spec, &why), 0);
     ck_assert_mem_eq(&segment.geometry, &pool.segment.geometry, sizeof segment.geometry);
     ck_assert_ptr_eq(segment.words, pool.segment.words);
     ck_assert_str_eq(spec.name, "test");
@@ -166,8 +166,8 @@ END_TEST
 START_TEST(truncated_segments_are_refused)
 {
     struct segment segment;
-    uint64_t size, sizes[] = {0, 8, 100, sizeof(struct shm_header) - 1, sizeof(struct shm_header),
-                              4096, 0, 0};
+    uint64_t size,
+        sizes[] = {0, 8, 100, sizeof(struct shm_header) - 1, sizeof(struct shm_header), 4096, 0, 0};
     size_t i;
 
     begin(300);
@@ -180,8 +180,7 @@ START_TEST(truncated_segments_are_refused)
         ck_assert_ptr_nonnull(strstr(why.text, "bytes"));
     }
     /* A mapping may be longer. */
-    ck_assert_int_eq(
-        segment_attach(&segment, pool.segment.base, pool.bytes + 4096, NULL, &why), 0);
+    ck_assert_int_eq(segment_attach(&segment, pool.segment.base, pool.bytes + 4096, NULL, &why), 0);
     test_pool_end(&pool);
 }
 END_TEST
@@ -261,8 +260,8 @@ START_TEST(headers_of_garbage_are_refused)
 
         for (i = 0; i < 4; i++) {
             changes[i] = test_random(&random);
-            *fields[changes[i] % 6] = changes[i] % 3 ? changes[i] >> changes[i] % 64
-                                                     : UINT64_MAX - changes[i] % 16;
+            *fields[changes[i] % 6] =
+                changes[i] % 3 ? changes[i] >> changes[i] % 64 : UINT64_MAX - changes[i] % 16;
         }
         header->max_threads = (uint32_t)test_random(&random) >> test_random(&random) % 32;
         header->max_sessions = (uint32_t)test_random(&random) >> test_random(&random) % 32;

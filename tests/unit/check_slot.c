@@ -13,7 +13,8 @@ static struct test_pool pool;
 
 static struct segment *small(uint64_t first_generation)
 {
-    test_pool_make(&pool, &(struct test_shape){.capacity = 40, .first_generation = first_generation});
+    test_pool_make(&pool,
+                   &(struct test_shape){.capacity = 40, .first_generation = first_generation});
     return &pool.segment;
 }
 
@@ -255,7 +256,8 @@ START_TEST(handles_of_big_and_small_pools_hold_index_and_generation)
         uint64_t index = pools[i].capacity - 1, last;
         fastalloc_handle handle;
 
-        test_pool_make(&pool, &(struct test_shape){.capacity = pools[i].capacity, .object_size = 1});
+        test_pool_make(&pool,
+                       &(struct test_shape){.capacity = pools[i].capacity, .object_size = 1});
         ck_assert_uint_eq(pool.segment.geometry.index_bits, pools[i].bits);
         last = slot_generation_last(pools[i].bits);
         handle = slot_handle(&pool.segment, slot_word(last, ME), index);

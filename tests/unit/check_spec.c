@@ -80,15 +80,15 @@ START_TEST(what_is_not_utf8_is_refused_with_its_place)
         size_t length;
         const char *words;
     } bad[] = {
-        {"a\x80", 2, "byte 1 (0x80)"},          /* a continuation alone */
-        {"\xc3", 1, "byte 0 (0xc3)"},           /* cut short */
-        {"\xc0\xaf", 2, "byte 0"},              /* overlong "/" */
-        {"\xe0\x80\xaf", 3, "byte 0"},          /* overlong */
-        {"\xf0\x80\x80\xaf", 4, "byte 0"},      /* overlong */
-        {"x\xed\xa0\x80", 4, "byte 1"},         /* a surrogate */
-        {"\xf4\x90\x80\x80", 4, "byte 0"},      /* past U+10FFFF */
+        {"a\x80", 2, "byte 1 (0x80)"},     /* a continuation alone */
+        {"\xc3", 1, "byte 0 (0xc3)"},      /* cut short */
+        {"\xc0\xaf", 2, "byte 0"},         /* overlong "/" */
+        {"\xe0\x80\xaf", 3, "byte 0"},     /* overlong */
+        {"\xf0\x80\x80\xaf", 4, "byte 0"}, /* overlong */
+        {"x\xed\xa0\x80", 4, "byte 1"},    /* a surrogate */
+        {"\xf4\x90\x80\x80", 4, "byte 0"}, /* past U+10FFFF */
         {"\xff", 1, "0xff"},
-        {"\xe2\x82", 2, "byte 0"},              /* cut short */
+        {"\xe2\x82", 2, "byte 0"}, /* cut short */
         {"\xe2\x28\xa1", 3, "byte 0"},
     };
     size_t i;

@@ -128,8 +128,8 @@ START_TEST(generations_that_wrap_do_not_matter)
     struct actor actor;
     int round;
 
-    test_pool_make(&pool, &(struct test_shape){.capacity = 300,
-                                               .first_generation = (UINT64_C(1) << 48) - 2});
+    test_pool_make(
+        &pool, &(struct test_shape){.capacity = 300, .first_generation = (UINT64_C(1) << 48) - 2});
     actor = test_pool_actor(&pool, 1);
     for (round = 0; round < 5; round++) {
         ck_assert_uint_eq(test_pool_drain(&pool, &actor), 300);
@@ -200,7 +200,7 @@ END_TEST
 START_TEST(a_cache_claimed_after_the_mark_is_not_robbed_unmarked)
 {
     struct actor holder, seeker, late;
-    struct revocation round = {NULL};
+    struct revocation round = {.notes = NULL};
     uint32_t magazine;
     uint64_t word;
 
@@ -222,7 +222,7 @@ END_TEST
 START_TEST(a_cache_claimed_after_a_sweep_is_not_robbed_unmarked)
 {
     struct actor holder, seeker, dead, late;
-    struct revocation round = {NULL};
+    struct revocation round = {.notes = NULL};
     uint32_t magazine;
     uint64_t word;
 
@@ -246,7 +246,7 @@ END_TEST
 START_TEST(a_round_in_which_something_moved_proves_nothing)
 {
     struct actor holder, seeker;
-    struct revocation round = {NULL};
+    struct revocation round = {.notes = NULL};
     uint32_t magazine;
     uint64_t word;
 
@@ -268,7 +268,7 @@ END_TEST
 START_TEST(a_second_thief_with_old_notes_gets_nothing)
 {
     struct actor holder, first, second;
-    struct revocation one = {NULL}, two = {NULL};
+    struct revocation one = {NULL}, two = {.notes = NULL};
     uint32_t magazine, other;
     uint64_t i, word, other_word;
 
