@@ -72,7 +72,7 @@ int inlined_alloc(fastalloc_pool *pool, fastalloc_handle *handle, void **object)
 int inlined_free(fastalloc_pool *pool, fastalloc_handle handle);
 void *inlined_get(fastalloc_pool *pool, fastalloc_handle handle);
 
-/* Whether the calling thread has a cache in the pool. */
+/* Whether the calling thread has a cache in the pool with a magazine in it. */
 bool inlined_has_cache(fastalloc_pool *pool);
 
 /* Makes the calling thread look like one that is stopped inside an operation on the

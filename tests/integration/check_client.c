@@ -448,6 +448,37 @@ START_TEST(a_stopped_daemon_times_out_and_serves_later)
 }
 END_TEST
 
+static void *open_and_be_cancelled(void *argument)
+{
+    fastalloc_pool **pool = argument;
+
+    if (fastalloc_pool_open(client, "here", NULL, pool) == 0)
+        pthread_testcancel();
+    return NULL;
+}
+
+START_TEST(a_cancelled_thread_ends_its_request_first)
+{
+    fastalloc_pool *pool = create("here"), *same = NULL;
+    pthread_t thread;
+    void *result;
+
+    kill(daemon_.pid, SIGSTOP);
+    ck_assert_int_eq(pthread_create(&thread, NULL, open_and_be_cancelled, &same), 0);
+    api_sleep_ms(50);
+    pthread_cancel(thread);
+    api_sleep_ms(50);
+    kill(daemon_.pid, SIGCONT);
+    pthread_join(thread, &result);
+    ck_assert_ptr_eq(result, PTHREAD_CANCELED);
+    ck_assert_ptr_nonnull(same);
+    ck_assert_uint_eq(api_info(pool).sessions, 2);
+    api_require_whole(same);
+    require_ok(fastalloc_pool_close(same)); /* nobody left the client locked */
+    require_ok(fastalloc_pool_close(pool));
+}
+END_TEST
+
 /* ------------------------------------------------------ between us and it */
 
 /* Passes packets and descriptors on between a client and the daemon, until it has passed
@@ -1320,6 +1351,7 @@ int main(void)
         the_environment_names_the_socket,
         options_that_were_not_initialized_are_refused,
         a_stopped_daemon_times_out_and_serves_later,
+        a_cancelled_thread_ends_its_request_first,
         every_open_is_a_session_of_its_own,
         closing_gives_back_what_was_held,
         disconnecting_closes_the_clients_pools_and_no_others,

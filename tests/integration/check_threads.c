@@ -395,14 +395,17 @@ static void *flush_and_sleep(void *argument)
 
     (void)argument;
     fill_and_empty(&count);
+    ck_assert(inlined_has_cache(pool));
     fastalloc_thread_flush(pool);
+    ck_assert(!inlined_has_cache(pool));
     meet();
     meet();
     use_one(NULL);
+    ck_assert(inlined_has_cache(pool));
     return NULL;
 }
 
-START_TEST(flushed_slots_are_there_for_others_without_revocation)
+START_TEST(flushed_slots_are_there_for_others)
 {
     pthread_t thread;
 
@@ -457,6 +460,36 @@ START_TEST(behind_a_thread_stopped_inside_a_call_it_says_stalled_in_time)
     pthread_join(thread, NULL);
     api_free_all(pool, handles, count);
     api_require_whole(pool);
+}
+END_TEST
+
+static void *stall_and_be_cancelled(void *argument)
+{
+    fastalloc_handle handle;
+
+    while ((*(volatile int *)argument = fastalloc_alloc(pool, &handle, NULL)) == 0)
+        ;
+    pthread_testcancel();
+    return NULL;
+}
+
+START_TEST(a_cancelled_thread_ends_the_call_first)
+{
+    pthread_t stopped, thread;
+    void *result;
+    volatile int error = 0;
+
+    pthread_barrier_init(&meeting, NULL, 2);
+    stopped = start(stop_inside, NULL);
+    meet();
+    thread = start(stall_and_be_cancelled, (void *)&error);
+    api_sleep_ms(50);
+    pthread_cancel(thread);
+    pthread_join(thread, &result);
+    ck_assert_ptr_eq(result, PTHREAD_CANCELED);
+    ck_assert_int_eq(error, FASTALLOC_E_STALLED);
+    meet();
+    pthread_join(stopped, NULL);
 }
 END_TEST
 
@@ -726,8 +759,9 @@ int main(void)
         threads_share_a_pool_that_just_suffices,
         slots_in_a_sleeping_threads_cache_are_found,
         a_thread_whose_cache_was_taken_goes_on,
-        flushed_slots_are_there_for_others_without_revocation,
+        flushed_slots_are_there_for_others,
         behind_a_thread_stopped_inside_a_call_it_says_stalled_in_time,
+        a_cancelled_thread_ends_the_call_first,
         one_handle_freed_by_two_at_once_is_free_once,
         batches_that_compete_leave_nothing_behind,
         what_one_thread_allocates_another_frees,

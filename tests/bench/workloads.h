@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * workloads: the loops that are timed, made by macro for each implementation, so that
+ * what can be inlined is inlined into every one of them alike.
+ *
+ * An implementation `name` brings
+ *
+ *     name##_state                   a pointer to what it works on
+ *     name##_handle                  what freeing needs
+ *     void *name##_take(name##_state, name##_handle *)
+ *     void name##_give(name##_state, name##_handle)
+ *
+ * both BENCH_INLINE.
+ *
+ * Each loop does `count` allocations, writes the first 8 bytes of each object, and does
+ * as many frees.  bench_written() makes the compiler believe that somebody reads them.
+ */
+#ifndef TESTS_BENCH_WORKLOADS_H
+#define TESTS_BENCH_WORKLOADS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define BENCH_BATCH 100u
+#define BENCH_HELD 1024u
+
+#define BENCH_INLINE __attribute__((always_inline)) static inline
+
+BENCH_INLINE void bench_written(void *object)
+{
+    __asm__ volatile("" : : "r"(object) : "memory");
+}
+
+/* The high bits of a linear congruential generator (Knuth's MMIX constants). */
+BENCH_INLINE size_t bench_random(uint64_t *state)
+{
+    *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (size_t)(*state >> 54);
+}
+
+#define BENCH_DEFINE_WORKLOADS(name)                                                               \
+    BENCH_INLINE void name##_use(name##_state state, name##_handle *handle, uint64_t value)        \
+    {                                                                                              \
+        uint64_t *object = name##_take(state, handle);                                             \
+                                                                                                   \
+        *object = value;                                                                           \
+        bench_written(object);                                                                     \
+    }                                                                                              \
+    static void name##_pair(void *of, size_t count)                                                \
+    {                                                                                              \
+        name##_state state = of;                                                                   \
+        name##_handle handle;                                                                      \
+        size_t i;                                                                                  \
+                                                                                                   \
+        for (i = 0; i < count; i++) {                                                              \
+            name##_use(state, &handle, i);                                                         \
+            name##_give(state, handle);                                                            \
+        }                                                                                          \
+    }                                                                                              \
+    static void name##_batch100(void *of, size_t count)                                            \
+    {                                                                                              \
+        name##_state state = of;                                                                   \
+        name##_handle handles[BENCH_BATCH];                                                        \
+        size_t i, j;                                                                               \
+                                                                                                   \
+        for (i = 0; i < count; i += BENCH_BATCH) {                                                 \
+            for (j = 0; j < BENCH_BATCH; j++)                                                      \
+                name##_use(state, &handles[j], j);                                                 \
+            for (j = 0; j < BENCH_BATCH; j++)                                                      \
+                name##_give(state, handles[j]);                                                    \
+        }                                                                                          \
+    }                                                                                              \
+    static void name##_churn1024(void *of, size_t count)                                           \
+    {                                                                                              \
+        name##_state state = of;                                                                   \
+        name##_handle held[BENCH_HELD];                                                            \
+        uint64_t random = 1;                                                                       \
+        size_t i, at;                                                                              \
+                                                                                                   \
+        for (i = 0; i < BENCH_HELD; i++)                                                           \
+            name##_use(state, &held[i], i);                                                        \
+        for (i = 0; i < count; i++) {                                                              \
+            at = bench_random(&random);                                                            \
+            name##_give(state, held[at]);                                                          \
+            name##_use(state, &held[at], i);                                                       \
+        }                                                                                          \
+        for (i = 0; i < BENCH_HELD; i++)                                                           \
+            name##_give(state, held[i]);                                                           \
+    }
+
+#endif
