@@ -262,8 +262,9 @@ FASTALLOC_API void fastalloc_thread_flush(fastalloc_pool *);
 /* Allocates a slot: *handle names it everywhere, *object (unless `object` is
  * NULL) is its address in this process.  The bytes are whatever they were; a
  * slot never used before is zero.  Returns 0, FASTALLOC_E_EXHAUSTED,
- * FASTALLOC_E_STALLED (at most 250 ms later), FASTALLOC_E_DESTROYED or
- * FASTALLOC_E_POISONED.  Does not wait for a slot. */
+ * FASTALLOC_E_STALLED (at most 250 ms later; twice that in a local pool that had
+ * dead sessions to sweep), FASTALLOC_E_DESTROYED or FASTALLOC_E_POISONED.  Does not
+ * wait for a slot. */
 FASTALLOC_API int fastalloc_alloc(fastalloc_pool *, fastalloc_handle *handle, void **object);
 
 /* Frees a slot, also one that another live session owns.  Never blocks.

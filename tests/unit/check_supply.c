@@ -268,7 +268,7 @@ END_TEST
 START_TEST(a_second_thief_with_old_notes_gets_nothing)
 {
     struct actor holder, first, second;
-    struct revocation one = {NULL}, two = {.notes = NULL};
+    struct revocation one = {.notes = NULL}, two = {.notes = NULL};
     uint32_t magazine, other;
     uint64_t i, word, other_word;
 
