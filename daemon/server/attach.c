@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -48,6 +49,56 @@ static bool is_whole(const struct pool *pool)
     uint64_t size;
 
     return backing_size(pool->descriptor, &size, NULL) == 0 && size >= pool->geometry.total;
+}
+
+static int refuse_damaged(const struct pool *pool, struct reason *why)
+{
+    return reason_set(why, FASTALLOC_E_POISONED,
+                      "the shared memory of pool \"%s\" is damaged: destroy the pool",
+                      pool->spec.name);
+}
+
+/* --------------------------------------------------------------------- fences */
+
+/* Of this thread, so that no pool pays for a machine that is busy otherwise. */
+static uint64_t cpu_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* The kernel goes through all locks on the segment, which its users can make many.  Too
+ * long is only what is so twice in succession: once may be an interrupt. */
+static int measure(struct pool *pool, int (*operate)(int descriptor, uint32_t number),
+                   int descriptor, uint32_t number)
+{
+    uint64_t most = LIMIT_FENCE_NS, begun;
+    char what[160];
+    int answer, tries = 0;
+
+    most += (uint64_t)LIMIT_FENCE_NS_PER_SESSION * pool_session_count(pool);
+    do {
+        begun = cpu_ns();
+        answer = operate(descriptor, number);
+        pool->fence_ns = cpu_ns() - begun;
+        pool->crowded = pool->fence_ns > most;
+    } while (pool->crowded && ++tries < 2);
+    if (pool->crowded && !pool->damaged) {
+        snprintf(what, sizeof what,
+                 "one of its users has set too many locks on it (to look at one took %llu us; "
+                 "its %u sessions explain %llu)",
+                 (unsigned long long)pool->fence_ns / 1000, pool_session_count(pool),
+                 (unsigned long long)most / 1000);
+        pool_mark_damaged(pool, what);
+    }
+    return answer;
+}
+
+int pool_look(struct pool *pool, uint32_t number)
+{
+    return measure(pool, fence_is_open, pool->descriptor, number);
 }
 
 /* ------------------------------------------------------------------- opening */
@@ -80,12 +131,9 @@ static int choose_number(struct pool *pool, uint32_t *number, struct reason *why
 {
     struct search search = {pool, 0};
 
-    if (!is_whole(pool) ||
-        !guard_run(search_number, &search, pool->mapped, pool->geometry.total)) {
-        pool_mark_damaged(pool);
-        return reason_set(why, FASTALLOC_E_POISONED,
-                          "the shared memory of pool \"%s\" is damaged: destroy the pool",
-                          pool->spec.name);
+    if (!is_whole(pool) || !guard_run(search_number, &search, pool->mapped, pool->geometry.total)) {
+        pool_mark_damaged(pool, "its memory was truncated");
+        return refuse_damaged(pool, why);
     }
     if (search.number == 0)
         return reason_set(why, FASTALLOC_E_TOO_MANY,
@@ -143,20 +191,22 @@ static int make_fence(const struct session *session, const struct client *client
     error = backing_reopen(pool->descriptor, true, &made, why);
     if (error)
         return error;
-    error = fence_close(made, session->number);
+    error = measure(pool, fence_close, made, session->number);
     if (error) {
         close(made);
         return reason_system(why, FASTALLOC_E_SYSTEM, error,
                              "cannot lock the fence of session %u of pool \"%s\"", session->number,
                              pool->spec.name);
     }
+    if (pool->damaged) {
+        close(made);
+        return refuse_damaged(pool, why);
+    }
     find_comm(opening.comm, client);
     if (!guard_run(open_record, &opening, pool->mapped, pool->geometry.total)) {
         close(made);
-        pool_mark_damaged(pool);
-        return reason_set(why, FASTALLOC_E_POISONED,
-                          "the shared memory of pool \"%s\" is damaged: destroy the pool",
-                          pool->spec.name);
+        pool_mark_damaged(pool, "its memory was truncated");
+        return refuse_damaged(pool, why);
     }
     *descriptor = made;
     return 0;
@@ -196,9 +246,7 @@ int pool_attach(struct pool *pool, const struct store *store, struct client *cli
     int error;
 
     if (pool->damaged)
-        return reason_set(why, FASTALLOC_E_POISONED,
-                          "the shared memory of pool \"%s\" is damaged: destroy the pool",
-                          pool->spec.name);
+        return refuse_damaged(pool, why);
     if (client->session_count >= LIMIT_SESSIONS_PER_CLIENT)
         return reason_set(why, FASTALLOC_E_TOO_MANY,
                           "this connection has %u sessions open, the most it can have: close some",
@@ -264,8 +312,7 @@ int pool_sweep(struct pool *pool, const uint32_t *numbers, uint32_t count)
             return FASTALLOC_E_BUSY;
         pool->has_role = true;
     }
-    if (!is_whole(pool) ||
-        !guard_run(sweep_numbers, &sweeping, pool->mapped, pool->geometry.total))
+    if (!is_whole(pool) || !guard_run(sweep_numbers, &sweeping, pool->mapped, pool->geometry.total))
         return FASTALLOC_E_POISONED;
     return 0;
 }

@@ -26,7 +26,7 @@ struct connection {
     int socket;
     uv_poll_t poll;
     uv_timer_t deadline;
-    unsigned handles; /* not yet closed */
+    unsigned handles;      /* not yet closed */
     struct reason refusal; /* with a code: what the first request is answered by */
     struct request_result result;
     struct connection *prev, *next;
@@ -256,8 +256,7 @@ static void on_event(uv_poll_t *handle, int status, int events)
 static void answer_close(struct connection *connection)
 {
     struct client *client = &connection->client;
-    const struct session *session =
-        pool_find_session(client->awaits_pool, client->awaits_session);
+    const struct session *session = pool_find_session(client->awaits_pool, client->awaits_session);
 
     if (session && !session->open)
         connection_answer(client);
@@ -324,6 +323,6 @@ unsigned connection_count_of(const struct server *server, uint32_t uid)
     unsigned count = 0;
 
     DL_FOREACH(server->connections, connection)
-        count += connection->client.peer.uid == uid;
+    count += connection->client.peer.uid == uid;
     return count;
 }

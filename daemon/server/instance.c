@@ -80,8 +80,7 @@ static int try_lock(struct instance *instance, bool *held, struct reason *why)
     int error;
 
     for (;;) {
-        instance->lock =
-            open(instance->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        instance->lock = open(instance->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (instance->lock < 0)
             return reason_system(why, FASTALLOC_E_SYSTEM, errno, "cannot open the lock file %s",
                                  instance->lock_path);
@@ -135,8 +134,7 @@ static int take_lock(struct instance *instance, struct reason *why)
     }
     if (error)
         return error;
-    if (ftruncate(instance->lock, 0) < 0 ||
-        dprintf(instance->lock, "%ld\n", (long)getpid()) < 0) {
+    if (ftruncate(instance->lock, 0) < 0 || dprintf(instance->lock, "%ld\n", (long)getpid()) < 0) {
         error = errno;
         close(instance->lock);
         return reason_system(why, FASTALLOC_E_SYSTEM, error, "cannot write the lock file %s",
@@ -190,8 +188,7 @@ static int listen_there(struct instance *instance, struct reason *why)
     }
     if (bound < 0) {
         close(made);
-        return reason_system(why, FASTALLOC_E_SYSTEM, error, "cannot listen on %s",
-                             instance->path);
+        return reason_system(why, FASTALLOC_E_SYSTEM, error, "cannot listen on %s", instance->path);
     }
     instance->listener = made;
     return 0;

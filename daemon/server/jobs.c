@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * jobs: libuv's thread pool, and what follows on the loop.
+ * jobs: libuv's thread pool, its queue for sweeps, and what follows on the loop.
  */
 #include "jobs.h"
 
@@ -25,6 +25,7 @@ struct job {
     struct reason why;
     uint32_t count;
     uint32_t numbers[LIMIT_SWEEPS_AT_ONCE];
+    struct job *prev, *next; /* in server->queued */
 };
 
 /* The thread pool's half: touches the pool, and of the registry what never changes. */
@@ -107,16 +108,16 @@ static void after_sweep(struct job *job)
         return;
     }
     if (job->error)
-        pool_mark_damaged(pool);
+        pool_mark_damaged(pool, "its memory was truncated");
     registry_forget(&server->registry, pool, job->numbers, job->count);
     if (registry_is_over(pool)) {
         /* Nobody is attached: every waiter waits for the last of it. */
         DL_FOREACH2(pool->waiters, client, waiter_next)
-            client->awaits_session = 0;
+        client->awaits_session = 0;
     } else {
         DL_FOREACH_SAFE2(pool->waiters, client, next, waiter_next)
-            if (swept(job, client->awaits_session))
-                connection_answer(client);
+        if (swept(job, client->awaits_session))
+            connection_answer(client);
     }
     sweeper_continue(server, pool);
 }
@@ -130,10 +131,10 @@ static void after_release(struct job *job)
     log_info("pool \"%s\" (uid %u) is gone", pool->spec.name, pool->uid);
     pool->waiters = NULL;
     DL_FOREACH2(waiters, client, waiter_next)
-        client->awaits_pool = NULL;
+    client->awaits_pool = NULL;
     registry_drop(&server->registry, pool);
     DL_FOREACH_SAFE2(waiters, client, next, waiter_next)
-        connection_answer(client);
+    connection_answer(client);
 }
 
 static void follow(struct job *job)
@@ -151,12 +152,36 @@ static void follow(struct job *job)
     }
 }
 
+static void done(uv_work_t *request, int status);
+
+static void hand_over(struct job *job)
+{
+    uv_queue_work(&job->server->loop, &job->work, work, done);
+}
+
+/* Sweeps and releases wait for each other, builds for neither. */
+static void hand_over_queued(struct server *server)
+{
+    struct job *job;
+
+    while (server->queued && server->sweepers < LIMIT_SWEEPERS) {
+        job = server->queued;
+        DL_DELETE(server->queued, job);
+        server->sweepers++;
+        hand_over(job);
+    }
+}
+
 static void done(uv_work_t *request, int status)
 {
     struct job *job = request->data;
     struct server *server = job->server;
 
     (void)status; /* nothing here cancels */
+    if (job->kind != JOB_BUILD) {
+        server->sweepers--;
+        hand_over_queued(server);
+    }
     follow(job);
     free(job);
     server->jobs--;
@@ -182,7 +207,12 @@ static void start(const struct job *plan)
     *job = *plan;
     job->work.data = job;
     plan->server->jobs++;
-    uv_queue_work(&plan->server->loop, &job->work, work, done);
+    if (job->kind == JOB_BUILD) {
+        hand_over(job);
+    } else {
+        DL_APPEND(job->server->queued, job);
+        hand_over_queued(job->server);
+    }
 }
 
 void jobs_build(struct server *server, struct pool *pool)

@@ -52,7 +52,8 @@ static int set_prefix(struct options *options, const char *prefix)
     if (*prefix == '\0' || strlen(prefix) > OPTIONS_PREFIX_MAX || *prefix == '.' ||
         strspn(prefix, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
             strlen(prefix))
-        return wrong("--prefix", prefix, "1 to 40 letters, digits, \".\", \"_\" or \"-\" are wanted");
+        return wrong("--prefix", prefix,
+                     "1 to 40 letters, digits, \".\", \"_\" or \"-\" are wanted");
     strcpy(options->prefix, prefix);
     return -1;
 }

@@ -39,7 +39,7 @@ void pool_free(struct pool *pool)
     struct session *session, *next;
 
     pool_release(pool);
-    HASH_ITER(by_number, pool->sessions, session, next) {
+    HASH_ITER (by_number, pool->sessions, session, next) {
         HASH_DELETE(by_number, pool->sessions, session);
         free(session);
     }
@@ -111,8 +111,7 @@ static int make_segment(struct pool *pool, struct reason *why)
     return job.error;
 }
 
-static int say_what_failed(const struct pool *pool, const struct reason *detail,
-                           struct reason *why)
+static int say_what_failed(const struct pool *pool, const struct reason *detail, struct reason *why)
 {
     return reason_set(why, detail->code,
                       "pool \"%s\" of %" PRIu64 " slots of %" PRIu64 " bytes was not created: %s",
@@ -120,8 +119,7 @@ static int say_what_failed(const struct pool *pool, const struct reason *detail,
 }
 
 /* If we die between any two steps, the manifest names what is to be removed. */
-int pool_build(struct pool *pool, const struct store *store, const char *prefix,
-               struct reason *why)
+int pool_build(struct pool *pool, const struct store *store, const char *prefix, struct reason *why)
 {
     struct reason detail;
     int error;
@@ -166,6 +164,9 @@ static int recognise(const struct pool *pool, struct reason *why)
                           "/dev/shm%s has %" PRIu64 " bytes, not %" PRIu64, pool->segment_name,
                           (uint64_t)status.st_size, pool->geometry.total);
     got = pread(pool->descriptor, &header, sizeof header, 0);
+    if (got < 0)
+        return reason_system(why, FASTALLOC_E_SYSTEM, errno, "cannot read /dev/shm%s",
+                             pool->segment_name);
     if (got != (ssize_t)sizeof header)
         return reason_set(why, FASTALLOC_E_POISONED, "/dev/shm%s cannot be read",
                           pool->segment_name);
@@ -185,7 +186,7 @@ static int open_segment(struct pool *pool, struct reason *why)
 
     pool->descriptor = shm_open(pool->segment_name, O_RDWR | O_CLOEXEC, 0);
     if (pool->descriptor < 0) {
-        error = errno == ENOENT ? FASTALLOC_E_NOT_FOUND
+        error = errno == ENOENT                     ? FASTALLOC_E_NOT_FOUND
                 : errno == EACCES || errno == ELOOP ? FASTALLOC_E_POISONED
                                                     : FASTALLOC_E_SYSTEM;
         return reason_system(why, error, errno, "cannot open /dev/shm%s", pool->segment_name);
@@ -321,13 +322,13 @@ void pool_tell_destroyed(struct pool *pool)
     set_state(pool, POOL_DESTROYED);
 }
 
-void pool_mark_damaged(struct pool *pool)
+void pool_mark_damaged(struct pool *pool, const char *what)
 {
     if (pool->damaged)
         return;
     pool->damaged = true;
-    log_warn("pool \"%s\" (uid %u): its shared memory is damaged; nobody can attach to it any more",
-             pool->spec.name, pool->uid);
+    log_warn("pool \"%s\" (uid %u) is damaged: %s; nobody can attach to it any more",
+             pool->spec.name, pool->uid, what);
     set_state(pool, POOL_POISONED);
 }
 

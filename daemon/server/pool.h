@@ -54,10 +54,10 @@ struct session {
     uint32_t number;
     uint32_t pid, uid; /* of the peer it was opened for */
     uint64_t nonce;
-    struct client *client; /* NULL: a suspect, whose fence is looked at */
-    bool open;             /* its fence was found open: to be swept */
-    uint64_t due;          /* when to look next, in ms of the loop's clock */
-    uint32_t pause;        /* ms between looks */
+    struct client *client;       /* NULL: a suspect, whose fence is looked at */
+    bool open;                   /* its fence was found open: to be swept */
+    uint64_t due;                /* when to look next, in ms of the loop's clock */
+    uint32_t pause;              /* ms between looks */
     struct session *prev, *next; /* in client->sessions, or in registry->suspects */
     UT_hash_handle by_number;
 };
@@ -82,6 +82,10 @@ struct pool {
     int descriptor;
     bool has_role; /* of the sweeper; see os/fence.h */
     struct segment segment;
+
+    uint64_t fence_ns;   /* what the last look or closing took */
+    bool crowded;        /* which was too long */
+    uint64_t rest_until; /* no look before, in ms of the loop's clock */
 
     struct session *sessions; /* by number */
     uint32_t next_number;     /* where the search for a free one begins */
@@ -125,8 +129,13 @@ uint32_t pool_session_count(const struct pool *pool);
  * FASTALLOC_E_BUSY when somebody else has the sweeper's role: nothing was done. */
 int pool_sweep(struct pool *pool, const uint32_t *numbers, uint32_t count);
 
-/* From here on nobody attaches.  Tells those attached, as far as that goes. */
-void pool_mark_damaged(struct pool *pool);
+/* Whether the session's fence is open: 1, 0, or a negative errno.  Says in the pool what
+ * it took; where that is too long the pool becomes damaged. */
+int pool_look(struct pool *pool, uint32_t number);
+
+/* From here on nobody attaches.  `what` has happened goes to the log.  Tells those
+ * attached, as far as that goes. */
+void pool_mark_damaged(struct pool *pool, const char *what);
 
 /* Removes a session that is in no list any more.  pool_save() later. */
 void pool_forget(struct pool *pool, struct session *session);

@@ -37,7 +37,7 @@ uint32_t registry_count_of(const struct registry *registry, uint32_t uid)
     uint32_t count = 0;
 
     DL_FOREACH(registry->pools, pool)
-        count += pool->uid == uid;
+    count += pool->uid == uid;
     return count;
 }
 
@@ -47,7 +47,7 @@ uint32_t registry_session_count(const struct registry *registry)
     uint32_t count = 0;
 
     DL_FOREACH(registry->pools, pool)
-        count += pool_session_count(pool);
+    count += pool_session_count(pool);
     return count;
 }
 
@@ -82,8 +82,7 @@ int registry_add(struct registry *registry, struct pool *pool, struct reason *wh
                           pool->spec.name);
     named = !pool->destroyed;
     if (named)
-        HASH_ADD_KEYPTR(by_name, registry->by_name, pool->spec.name, strlen(pool->spec.name),
-                        pool);
+        HASH_ADD_KEYPTR(by_name, registry->by_name, pool->spec.name, strlen(pool->spec.name), pool);
     if (named && !pool->by_name.tbl) {
         HASH_DELETE(by_id, registry->by_id, pool);
         return reason_set(why, FASTALLOC_E_NO_MEMORY, "fastallocd has no memory for pool \"%s\"",
@@ -183,35 +182,37 @@ static void remove_remains(struct registry *registry, const struct manifest *man
     store_remove(&registry->store, manifest->pool_id);
 }
 
-static void take_up(void *taker, struct manifest *manifest)
+/* Only what is certain to be lost is given up; when that cannot be found out now, the
+ * daemon does not start. */
+static int take_up(void *taker, struct manifest *manifest, struct reason *why)
 {
     struct registry *registry = taker;
     struct session *session;
+    struct reason detail;
     struct pool *pool;
-    struct reason why;
-    int error = pool_readopt(&pool, manifest, &why);
+    int error = pool_readopt(&pool, manifest, &detail);
 
     if (error == FASTALLOC_E_NOT_FOUND || error == FASTALLOC_E_POISONED) {
-        log_warn("pool \"%s\" (uid %u) is lost: %s", manifest->spec.name, manifest->uid, why.text);
+        log_warn("pool \"%s\" (uid %u) is lost: %s", manifest->spec.name, manifest->uid,
+                 detail.text);
         remove_remains(registry, manifest);
-        return;
+        return 0;
     }
     if (!error && !pool->destroyed && registry_find(registry, pool->spec.name)) {
         log_warn("pool \"%s\" is there twice: the one of uid %u loses the name", pool->spec.name,
                  pool->uid);
         pool->destroyed = true;
     }
-    if (!error && (error = registry_add(registry, pool, &why)))
+    if (!error && (error = registry_add(registry, pool, &detail)))
         pool_free(pool);
-    if (error) {
-        log_warn("pool \"%s\" (uid %u) stays out of use: %s", manifest->spec.name, manifest->uid,
-                 why.text);
-        return;
-    }
+    if (error)
+        return reason_set(why, error, "cannot take up pool \"%s\" (uid %u): %s.  " STORE_ADVICE,
+                          manifest->spec.name, manifest->uid, detail.text);
     log_info("pool \"%s\" (uid %u) taken up again, with %u sessions", pool->spec.name, pool->uid,
              pool_session_count(pool));
     for (session = pool->sessions; session; session = session->by_number.next)
         registry_suspect(registry, session, 0);
+    return 0;
 }
 
 int registry_open(struct registry *registry, const char *socket_path, const char *prefix,
@@ -225,8 +226,11 @@ int registry_open(struct registry *registry, const char *socket_path, const char
     if (error)
         return error;
     error = store_load(&registry->store, take_up, registry, why);
-    if (error)
-        registry_close(registry, false);
+    if (!error)
+        return 0;
+    while (registry->pools)
+        registry_drop(registry, registry->pools);
+    store_close(&registry->store);
     return error;
 }
 
@@ -234,7 +238,8 @@ void registry_close(struct registry *registry, bool destroy)
 {
     struct pool *pool, *next;
 
-    DL_FOREACH_SAFE(registry->pools, pool, next) {
+    DL_FOREACH_SAFE(registry->pools, pool, next)
+    {
         if (destroy)
             pool_tell_destroyed(pool);
         if (destroy || registry_is_over(pool))

@@ -14,17 +14,17 @@
 
 struct registry {
     struct store store;
-    const char *prefix;  /* of the names of segments */
-    struct pool *pools;  /* all, in the order of serials; a utlist */
-    struct pool *by_id;  /* all */
-    struct pool *by_name; /* those whose name is taken */
+    const char *prefix;       /* of the names of segments */
+    struct pool *pools;       /* all, in the order of serials; a utlist */
+    struct pool *by_id;       /* all */
+    struct pool *by_name;     /* those whose name is taken */
     struct session *suspects; /* a utlist */
     uint64_t last_serial;
 };
 
 /* Opens the store of the daemon at `socket_path` and takes up again what its manifests
  * name.  The prefix has to outlive the registry.  Returns 0 or FASTALLOC_E_SYSTEM,
- * _PERMISSION. */
+ * _PERMISSION, _NO_MEMORY: then every pool that may be good is left as it was. */
 int registry_open(struct registry *registry, const char *socket_path, const char *prefix,
                   struct reason *why);
 

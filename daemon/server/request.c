@@ -144,8 +144,7 @@ static int attach(struct registry *registry, struct client *client, struct pool 
                   struct request_result *result, struct reason *why)
 {
     struct session *session;
-    int error =
-        pool_attach(pool, &registry->store, client, &session, &result->descriptor, why);
+    int error = pool_attach(pool, &registry->store, client, &session, &result->descriptor, why);
 
     if (error)
         return error;
@@ -176,8 +175,8 @@ static int do_open(struct registry *registry, struct client *client,
 }
 
 static int do_close(struct registry *registry, struct client *client,
-                    const struct wire_request *request, uint64_t now,
-                    struct request_result *result, struct reason *why)
+                    const struct wire_request *request, uint64_t now, struct request_result *result,
+                    struct reason *why)
 {
     struct pool *pool = registry_find_id(registry, request->close.pool_id);
     struct session *session = pool ? pool_find_session(pool, request->close.session) : NULL;
@@ -227,7 +226,8 @@ static int do_list(struct registry *registry, struct client *client,
     struct wire_reply *reply = &result->reply;
     const struct pool *pool;
 
-    DL_FOREACH(registry->pools, pool) {
+    DL_FOREACH(registry->pools, pool)
+    {
         if (pool->serial <= request->list.after || pool->phase != PHASE_READY ||
             !access_may_use(&client->peer, pool->uid, pool->gid, pool->spec.mode))
             continue;
@@ -259,8 +259,8 @@ static int do_stat(struct registry *registry, struct client *client,
 /* ------------------------------------------------------------------ together */
 
 static int perform(struct registry *registry, struct client *client,
-                   const struct wire_request *request, uint64_t now,
-                   struct request_result *result, struct reason *why)
+                   const struct wire_request *request, uint64_t now, struct request_result *result,
+                   struct reason *why)
 {
     if (!client->greeted && request->op != WIRE_HELLO) {
         result->hang_up = true;

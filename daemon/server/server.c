@@ -12,6 +12,7 @@
 
 #include <fastalloc/fastalloc.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -138,6 +139,7 @@ int server_run(const struct options *options, void (*ready)(void *argument), voi
     signal(SIGPIPE, SIG_IGN);
     umask(077);
     raise_descriptor_limit();
+    setenv("UV_THREADPOOL_SIZE", LIMIT_WORKERS, 1);
     guard_install();
     error = instance_claim(&server.instance, options->socket, why);
     if (error)

@@ -16,6 +16,7 @@
 #include <uv.h>
 
 struct connection;
+struct job;
 
 struct server {
     const struct options *options;
@@ -23,15 +24,17 @@ struct server {
     struct registry registry;
     uv_loop_t loop;
     uv_signal_t signals[3];
-    uv_poll_t accepting;    /* listener.c */
+    uv_poll_t accepting; /* listener.c */
     uv_timer_t accept_again;
-    int reserve;            /* a descriptor to give up when there is no other */
-    uv_timer_t looking;     /* sweeper.c */
+    int reserve;        /* a descriptor to give up when there is no other */
+    uv_timer_t looking; /* sweeper.c */
     uv_timer_t first_client;
     struct connection *connections;
     unsigned connection_count;
-    unsigned jobs;  /* under way */
-    bool waited;    /* had a client, or has waited long enough for one */
+    unsigned jobs;      /* under way or queued */
+    unsigned sweepers;  /* jobs.c: sweeps and releases under way, at most LIMIT_SWEEPERS; */
+    struct job *queued; /* and those that wait for these, a utlist */
+    bool waited;        /* had a client, or has waited long enough for one */
     bool stopping;
 };
 

@@ -130,7 +130,7 @@ void store_remove(const struct store *store, uint64_t pool_id)
 /* Reads a whole file into memory of its own. */
 static int read_file(int directory, const char *name, uint8_t **bytes, size_t *length)
 {
-    int file = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int file = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     struct stat status;
     uint8_t *made = NULL;
     ssize_t got = -1;
@@ -167,29 +167,45 @@ static void put_aside(const struct store *store, const char *name, const char *r
     log_warn("a pool is lost: %s (kept as %s/%s)", reason, store->path, aside);
 }
 
-static void load_one(const struct store *store, const char *name,
-                     void (*take)(void *taker, struct manifest *manifest), void *taker)
+/* Whether read_file() found that this is no manifest, rather than that it cannot tell. */
+static bool is_no_manifest(int error)
+{
+    return error == EFBIG || error == ELOOP;
+}
+
+static int load_one(const struct store *store, const char *name,
+                    int (*take)(void *taker, struct manifest *manifest, struct reason *why),
+                    void *taker, struct reason *why)
 {
     struct manifest manifest;
-    struct reason why;
+    struct reason detail;
     uint8_t *bytes = NULL;
     size_t length = 0;
     int error = read_file(store->directory, name, &bytes, &length);
 
-    if (error) {
+    if (is_no_manifest(error)) {
         put_aside(store, name, strerror(error));
-        return;
+        return 0;
     }
-    error = manifest_unpack(&manifest, bytes, length, &why);
+    if (error)
+        return reason_set(why, FASTALLOC_E_SYSTEM,
+                          "cannot read the manifest %s/%s: %s.  " STORE_ADVICE, store->path, name,
+                          strerror(error));
+    error = manifest_unpack(&manifest, bytes, length, &detail);
     free(bytes);
+    if (error == FASTALLOC_E_NO_MEMORY)
+        return reason_set(why, error, "cannot read the manifest %s/%s: %s.  " STORE_ADVICE,
+                          store->path, name, detail.text);
     if (error == FASTALLOC_E_POISONED) {
-        put_aside(store, name, why.text);
+        put_aside(store, name, detail.text);
     } else if (error) {
-        log_warn("%s/%s is left alone: %s", store->path, name, why.text);
+        log_warn("%s/%s is left alone: %s", store->path, name, detail.text);
     } else {
-        take(taker, &manifest);
+        error = take(taker, &manifest, why);
         manifest_release(&manifest);
+        return error;
     }
+    return 0;
 }
 
 static bool ends_with(const char *name, const char *suffix)
@@ -199,12 +215,14 @@ static bool ends_with(const char *name, const char *suffix)
     return length == 16 + rest && strcmp(name + length - rest, suffix) == 0;
 }
 
-int store_load(const struct store *store, void (*take)(void *taker, struct manifest *manifest),
-               void *taker, struct reason *why)
+int store_load(const struct store *store,
+               int (*take)(void *taker, struct manifest *manifest, struct reason *why), void *taker,
+               struct reason *why)
 {
     int copy = openat(store->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *directory = copy < 0 ? NULL : fdopendir(copy);
     struct dirent *entry;
+    int error = 0;
 
     if (!directory) {
         if (copy >= 0)
@@ -212,12 +230,15 @@ int store_load(const struct store *store, void (*take)(void *taker, struct manif
         return reason_system(why, FASTALLOC_E_SYSTEM, errno, "cannot read the directory %s",
                              store->path);
     }
-    while ((entry = readdir(directory))) {
+    while (!error && (errno = 0, entry = readdir(directory))) {
         if (ends_with(entry->d_name, ".new"))
             unlinkat(store->directory, entry->d_name, 0);
         else if (ends_with(entry->d_name, ".pool"))
-            load_one(store, entry->d_name, take, taker);
+            error = load_one(store, entry->d_name, take, taker, why);
     }
+    if (!error && errno)
+        error = reason_system(why, FASTALLOC_E_SYSTEM, errno, "cannot read the directory %s",
+                              store->path);
     closedir(directory);
-    return 0;
+    return error;
 }

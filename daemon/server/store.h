@@ -17,6 +17,11 @@
 
 #define STORE_PATH_MAX 128
 
+/* For who starts a daemon that cannot take up everything there is. */
+#define STORE_ADVICE                                                                               \
+    "Nothing was changed: raise what it lacks (open files: \"ulimit -n\", LimitNOFILE=; "          \
+    "memory), and start it again"
+
 struct store {
     int directory;
     char path[STORE_PATH_MAX];
@@ -36,9 +41,12 @@ int store_save(const struct store *store, const struct manifest *manifest, struc
 void store_remove(const struct store *store, uint64_t pool_id);
 
 /* Reads every manifest there is and hands it to `take`, which may keep its sessions by
- * setting manifest->sessions to NULL.  What cannot be read is reported and put aside;
- * half-written files are removed.  Returns 0 or FASTALLOC_E_SYSTEM. */
-int store_load(const struct store *store, void (*take)(void *taker, struct manifest *manifest),
-               void *taker, struct reason *why);
+ * setting manifest->sessions to NULL.  What is damaged is reported and put aside;
+ * half-written files are removed.  What may well be good but cannot be read now ends the
+ * loading, as does an error of `take`.  Returns 0, that error, or FASTALLOC_E_SYSTEM,
+ * _NO_MEMORY. */
+int store_load(const struct store *store,
+               int (*take)(void *taker, struct manifest *manifest, struct reason *why), void *taker,
+               struct reason *why);
 
 #endif

@@ -6,7 +6,6 @@
 
 #include "jobs.h"
 #include "log.h"
-#include "os/fence.h"
 
 #include <string.h>
 #include <utlist.h>
@@ -16,11 +15,15 @@ static void on_time(uv_timer_t *timer);
 /* Looks once.  Returns whether the fence is open. */
 static bool look(struct session *session, uint64_t now)
 {
-    int answer = fence_is_open(session->pool->descriptor, session->number);
+    struct pool *pool = session->pool;
+    int answer = pool_look(pool, session->number);
+
+    pool->rest_until =
+        now + (pool->crowded ? LIMIT_LOOK_CROWDED_MS : pool->fence_ns * LIMIT_LOOK_REST / 1000000);
 
     if (answer < 0)
-        log_warn("pool \"%s\": cannot look at the fence of session %u: %s",
-                 session->pool->spec.name, session->number, strerror(-answer));
+        log_warn("pool \"%s\": cannot look at the fence of session %u: %s", pool->spec.name,
+                 session->number, strerror(-answer));
     session->open = answer > 0;
     session->due = now + session->pause;
     session->pause *= 2;
@@ -48,34 +51,52 @@ void sweeper_continue(struct server *server, struct pool *pool)
     }
 }
 
-/* Looks at suspects that are due, at most so many, and says when the next is. */
-static void look_round(struct server *server, unsigned most, bool due_or_not)
+/* Goes through the suspects for `most` ns.  Looks at those that are due and whose pool does
+ * not rest; or with `last` at all, but in crowded pools.  Says when the next is due. */
+static bool look_through(struct registry *registry, uint64_t now, uint64_t most, bool last,
+                         uint64_t *next)
 {
-    uint64_t now = uv_now(&server->loop), next = UINT64_MAX;
-    struct session *session;
-    struct pool *pool, *after;
-    bool any_open = false;
+    uint64_t begun = uv_hrtime(), due;
+    struct session *session, *after, *end = registry->suspects ? registry->suspects->prev : NULL;
+    bool any_open = false, rests, time_is_up = false;
 
-    DL_FOREACH(server->registry.suspects, session) {
-        if (session->open)
-            continue;
-        if ((due_or_not || session->due <= now) && most > 0) {
-            most--;
+    DL_FOREACH_SAFE(registry->suspects, session, after)
+    {
+        rests = session->pool->rest_until > now && (!last || session->pool->crowded);
+        if (!session->open && !rests && !time_is_up && (last || session->due <= now)) {
             any_open |= look(session, now);
+            /* Next time the others come first. */
+            DL_DELETE(registry->suspects, session);
+            DL_APPEND(registry->suspects, session);
+            time_is_up = uv_hrtime() - begun > most;
         }
-        if (!session->open && session->due < next)
-            next = session->due;
+        due = session->due > session->pool->rest_until ? session->due : session->pool->rest_until;
+        if (!session->open && due < *next)
+            *next = due;
+        if (session == end)
+            break;
     }
+    return any_open;
+}
+
+static void look_round(struct server *server, uint64_t most, bool last)
+{
+    uint64_t now = uv_now(&server->loop), next = UINT64_MAX, begun = uv_hrtime(), pause;
+    bool any_open = look_through(&server->registry, now, most, last, &next);
+    struct pool *pool, *after;
+
     if (any_open)
         DL_FOREACH_SAFE(server->registry.pools, pool, after)
-            sweeper_continue(server, pool);
+    sweeper_continue(server, pool);
+    /* Others have at least as much of the loop as looks have. */
+    pause = 1 + (uv_hrtime() - begun) / 1000000;
     if (next < UINT64_MAX && !server->stopping)
-        uv_timer_start(&server->looking, on_time, next > now ? next - now : 1, 0);
+        uv_timer_start(&server->looking, on_time, next > now + pause ? next - now : pause, 0);
 }
 
 static void on_time(uv_timer_t *timer)
 {
-    look_round(timer->data, LIMIT_LOOKS_AT_ONCE, false);
+    look_round(timer->data, LIMIT_ROUND_NS, false);
 }
 
 void sweeper_wake(struct server *server)
@@ -86,7 +107,11 @@ void sweeper_wake(struct server *server)
 
 void sweeper_look_at_all(struct server *server)
 {
-    look_round(server, UINT32_MAX, true);
+    struct pool *pool;
+
+    DL_FOREACH(server->registry.pools, pool)
+    pool->rest_until = 0;
+    look_round(server, LIMIT_LAST_ROUND_NS, true);
 }
 
 void sweeper_start(struct server *server)
@@ -96,6 +121,6 @@ void sweeper_start(struct server *server)
     server->looking.data = server;
     uv_timer_init(&server->loop, &server->looking);
     DL_FOREACH_SAFE(server->registry.pools, pool, next)
-        sweeper_continue(server, pool);
+    sweeper_continue(server, pool);
     sweeper_wake(server);
 }

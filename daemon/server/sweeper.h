@@ -14,7 +14,8 @@ void sweeper_start(struct server *server);
 /* There are new suspects: looks at them at once. */
 void sweeper_wake(struct server *server);
 
-/* Looks at every suspect once, due or not: before the end. */
+/* Looks at every suspect once, due or not, while the time for it lasts: before the end.
+ * What is left over is the next daemon's. */
 void sweeper_look_at_all(struct server *server);
 
 /* Has the pool's open sessions swept, unless it is busy; or released, when it is over. */

@@ -356,13 +356,16 @@ static fastalloc_pool *pool_of(const fastalloc_client *client)
 void fastalloc_disconnect(fastalloc_client *client)
 {
     fastalloc_pool *pool;
+    int cancel_state;
 
     if (!client)
         return;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     while ((pool = pool_of(client)) && fastalloc_pool_close(pool) == 0)
         ;
     process_remove_client(client);
     drop(client);
     pthread_mutex_destroy(&client->mutex);
     free(client);
+    pthread_setcancelstate(cancel_state, NULL);
 }

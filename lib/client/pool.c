@@ -172,11 +172,15 @@ static void request_close(fastalloc_client *client, uint64_t pool_id, uint32_t s
 static int request_attach(fastalloc_client *client, struct wire_request *request,
                           fastalloc_pool **out, struct reason *why)
 {
+    const char *name =
+        request->op == WIRE_CREATE ? request->create.name : request->open.expected.name;
     const struct timespec pause = {0, BUILDING_PAUSE_MS * 1000000L};
+    int descriptor = -1, error, cancel_state;
     uint32_t waited = 0;
     struct wire_reply reply;
-    int descriptor = -1, error;
 
+    /* Cancelled on the way, nobody would have the pool to close it. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     for (;;) {
         error = client_request(client, request, &reply, &descriptor, why);
         if (error != FASTALLOC_E_BUSY || waited >= client_timeout_ms(client))
@@ -184,13 +188,13 @@ static int request_attach(fastalloc_client *client, struct wire_request *request
         nanosleep(&pause, NULL);
         waited += BUILDING_PAUSE_MS;
     }
-    if (error)
-        return error;
-    error = finish_attach(
-        client, request->op == WIRE_CREATE ? request->create.name : request->open.expected.name,
-        &reply, descriptor, out, why);
-    if (error)
-        request_close(client, reply.attached.pool_id, reply.attached.session, reply.attached.nonce);
+    if (!error) {
+        error = finish_attach(client, name, &reply, descriptor, out, why);
+        if (error)
+            request_close(client, reply.attached.pool_id, reply.attached.session,
+                          reply.attached.nonce);
+    }
+    pthread_setcancelstate(cancel_state, NULL);
     return error;
 }
 
@@ -264,6 +268,7 @@ int fastalloc_pool_close(fastalloc_pool *pool)
     uint64_t pool_id, nonce;
     bool inherited;
     uint32_t session;
+    int cancel_state;
 
     if (!pool)
         return fault_set(FASTALLOC_E_INVALID, "fastalloc_pool_close: pool is NULL");
@@ -280,9 +285,11 @@ int fastalloc_pool_close(fastalloc_pool *pool)
     session = pool->face.session;
     nonce = pool->nonce;
     inherited = pool->generation != process->generation; /* the parent's session */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     pool_release(pool);
     if (client && !inherited)
         request_close(client, pool_id, session, nonce);
+    pthread_setcancelstate(cancel_state, NULL);
     return 0;
 }
 

@@ -341,7 +341,7 @@ static int verdict(enum revoke_result result, enum outcome ordinary)
 static int insist(struct segment *segment, const struct actor *actor, uint64_t *index)
 {
     struct timespec deadline = lock_deadline(SUPPLY_PATIENCE_US);
-    struct revocation revocation = {NULL};
+    struct revocation revocation = {.notes = NULL};
     enum revoke_result result = REVOKE_AGAIN;
     unsigned pause = PAUSE_FIRST_US;
     int error;

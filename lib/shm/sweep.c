@@ -104,13 +104,12 @@ static void look_up_entries(const struct segment *segment, uint32_t magazine,
 {
     uint64_t word = shm_load_ordered(&segment->magazine_words[magazine]);
     const uint32_t *words = magazine_at(segment, magazine);
-    uint32_t extent = slot_owner_is_session(segment, magazine_owner(word))
-                          ? magazine_count(segment, magazine)
-                          : magazine_n(word);
-    uint32_t i;
+    uint32_t i, extent = slot_owner_is_session(segment, magazine_owner(word))
+                             ? shm_load_ordered(&words[0])
+                             : magazine_n(word);
 
     for (i = 1; i <= extent && i <= segment->geometry.magazine_size; i++) {
-        struct suspect key = {.slot = shm_load(&words[i])}, *found;
+        struct suspect key = {.slot = shm_load_ordered(&words[i])}, *found;
 
         found = bsearch(&key, suspects, count, sizeof key, by_slot);
         if (found && found->magazine != magazine)
@@ -137,8 +136,7 @@ static size_t find_suspects(const struct segment *segment, uint32_t session,
     qsort(list, count, sizeof *list, by_slot);
     for (magazine = 0; magazine < segment->geometry.magazines; magazine++)
         look_up_entries(segment, magazine, list, count);
-    /* The second look at the words comes after all that was read above. */
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    /* The second look comes after all that was read above, each in order. */
     for (i = 0; i < count; i++)
         list[i].elsewhere |= list[i].slot != NO_SLOT &&
                              (slot_owner_of(list[i].word) != SLOT_IDLE ||

@@ -285,6 +285,22 @@ static void act_alloc_many(void *stage)
     walk_alloc(stage, 6);
 }
 
+/* Takes one within the gate, as an owner does whose depot cannot be had. */
+static void act_pop(void *argument)
+{
+    struct stage *stage = argument;
+    struct segment *segment = &stage->pool.segment;
+    uint32_t loaded;
+    uint64_t index;
+
+    cache_enter(segment, &stage->walker);
+    loaded = cache_loaded(segment, &stage->walker);
+    if (loaded != CACHE_NONE && magazine_pop(segment, loaded, WALKER, &index))
+        keep(stage->walkers, index);
+    cache_leave(segment, &stage->walker);
+    lane_open(&stage->lane, &stage->pool, &stage->walker);
+}
+
 static void act_free(void *stage)
 {
     walk_free(stage, 1);
@@ -332,7 +348,7 @@ static void act_look(void *argument)
     cache_enter(segment, &stage->walker);
     result = revoke_take(segment, &stage->walker, &stage->round, &magazine, &word);
     if (result == REVOKE_TOOK) {
-        while (magazine_pop(segment, magazine, WALKER, &index))
+        if (magazine_pop(segment, magazine, WALKER, &index))
             keep(stage->walkers, index);
         depot_give_locked(segment, stage->other.depot, magazine, word);
     }
@@ -430,7 +446,7 @@ static void take(struct stage *stage)
         return;
     cache_enter(segment, &stage->other);
     if (revoke_take(segment, &stage->other, &stage->round, &magazine, &word) == REVOKE_TOOK) {
-        while (magazine_pop(segment, magazine, OTHER, &index))
+        if (magazine_pop(segment, magazine, OTHER, &index))
             keep(stage->others, index);
         depot_give_locked(segment, d, magazine, word);
     }
@@ -503,6 +519,10 @@ static const struct scene scenes[] = {
      mark, take, NULL},
     {"allocs after a mark, marked again, then robbed", only_the_walker_has_and_is_marked,
      act_alloc_many, mark, take, NULL},
+    {"entry after a mark, marked again, then robbed", only_the_walker_has_and_is_marked, act_pop,
+     mark, take, NULL},
+    {"entry after a mark, robbed by old notes", only_the_walker_has_and_is_noted, act_pop, take,
+     NULL, NULL},
     {"release, robbed by old notes", only_the_walker_has_and_is_noted, act_release, take, NULL,
      NULL},
     {"release, marked, then robbed", only_the_walker_has, act_release, mark, take, NULL},

@@ -98,9 +98,11 @@ static bool sessions_become(int client, const char *name, int sessions)
 
 /* ------------------------------------------------------------- one daemon a socket */
 
-/* Runs fastallocd and returns its exit status; what it said on stderr goes to `said`. */
-static int run(const char *const *arguments, char *said, size_t size)
+/* Runs fastallocd, with so many descriptors where that is not 0, and returns its exit
+ * status; what it said on stderr goes to `said`. */
+static int run_with(const char *const *arguments, rlim_t files, char *said, size_t size)
 {
+    struct rlimit limit = {files, files};
     const char *program = getenv("FASTALLOCD");
     int ends[2], status;
     ssize_t length;
@@ -112,6 +114,8 @@ static int run(const char *const *arguments, char *said, size_t size)
     ck_assert_int_ge(child, 0);
     if (child == 0) {
         dup2(ends[1], 2);
+        if (files > 0)
+            setrlimit(RLIMIT_NOFILE, &limit);
         execv(program ? program : "daemon/fastallocd", (char *const *)arguments);
         _exit(127);
     }
@@ -122,6 +126,11 @@ static int run(const char *const *arguments, char *said, size_t size)
     close(ends[0]);
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int run(const char *const *arguments, char *said, size_t size)
+{
+    return run_with(arguments, 0, said, size);
 }
 
 START_TEST(a_second_daemon_is_refused_and_told_who_has_the_socket)
@@ -447,6 +456,34 @@ START_TEST(sigterm_keeps_what_lives_and_nothing_else)
     kill_victim(victim);
     ck_assert_int_eq(raw_destroy(client, "kept"), 0);
     ck_assert(test_daemon_segments_become(&daemon_, 0));
+    close(client);
+}
+END_TEST
+
+START_TEST(too_few_descriptors_for_its_pools_lose_none_of_them)
+{
+    const char *line[] = {"fastallocd", "-f", "-s", daemon_.socket, "-p", daemon_.prefix, NULL};
+    int client = raw_client(daemon_.socket), segment, i;
+    char name[20], said[4000];
+
+    for (i = 0; i < 60; i++) {
+        snprintf(name, sizeof name, "pool %d", i);
+        segment = create_persistent(client, name);
+        ck_assert_int_ge(segment, 0);
+        close(segment);
+    }
+    close(client);
+    test_daemon_kill(&daemon_);
+    ck_assert_int_eq(run_with(line, 40, said, sizeof said), 1);
+    ck_assert_msg(strstr(said, "Too many open files") && strstr(said, "ulimit -n"), "it said: %s",
+                  said);
+    test_daemon_run(&daemon_);
+    client = raw_client(daemon_.socket);
+    for (i = 0; i < 60; i++) {
+        snprintf(name, sizeof name, "pool %d", i);
+        ck_assert_msg(sessions_become(client, name, 0), "%s", name);
+        ck_assert_int_eq(raw_destroy(client, name), 0);
+    }
     close(client);
 }
 END_TEST
@@ -840,6 +877,51 @@ START_TEST(a_truncated_pool_does_not_hurt_the_daemon_nor_other_pools)
 }
 END_TEST
 
+/* Locks all and unlocks every other byte from the top: each makes one lock of one. */
+static void set_locks(int segment, int count)
+{
+    struct flock lock = {.l_type = F_RDLCK, .l_start = 1 << 20, .l_len = (off_t)1 << 40};
+    int i;
+
+    ck_assert_int_eq(fcntl(segment, F_OFD_SETLK, &lock), 0);
+    lock.l_type = F_UNLCK;
+    lock.l_start = lock.l_len;
+    lock.l_len = 1;
+    for (i = 0; i < count; i++, lock.l_start -= 2)
+        ck_assert_int_eq(fcntl(segment, F_OFD_SETLK, &lock), 0);
+}
+
+START_TEST(a_pool_with_many_locks_does_not_hold_up_others)
+{
+    int attacker = raw_client(daemon_.socket), client, segment = create(attacker, "bad"), i;
+    int kept[200], other;
+    long before;
+
+    for (i = 0; i < 200; i++) {
+        kept[i] = raw_open(attacker, "bad", &reply);
+        ck_assert_int_ge(kept[i], 0);
+    }
+    client = raw_client(daemon_.socket);
+    set_locks(segment, 100000);
+    close(attacker);
+    for (i = 0; i < 10; i++) {
+        before = now_ms();
+        other = create(client, "good");
+        ck_assert_int_lt(now_ms() - before, 500);
+        close(other);
+        ck_assert_int_eq(raw_close(client, &reply), 0);
+    }
+    for (i = 0; i < 200; i++)
+        close(kept[i]);
+    close(segment);
+    close(client);
+    /* Its end is still found: the last look is taken before the daemon goes. */
+    before = now_ms();
+    test_daemon_end(&daemon_);
+    ck_assert_int_lt(now_ms() - before, 1500);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("daemon");
@@ -873,6 +955,7 @@ static Suite *make_suite(void)
     tcase_add_test(death, a_killed_daemon_is_followed_by_one_that_takes_its_pools_up);
     tcase_add_test(death, a_daemon_killed_with_everybody_leaves_nothing_for_the_next);
     tcase_add_test(death, sigterm_keeps_what_lives_and_nothing_else);
+    tcase_add_test(death, too_few_descriptors_for_its_pools_lose_none_of_them);
     suite_add_tcase(suite, death);
 
     tcase_add_checked_fixture(idle, start_private, stop);
@@ -901,6 +984,7 @@ static Suite *make_suite(void)
     tcase_add_test(load, connections_of_one_uid_are_limited);
     tcase_add_test(load, out_of_descriptors_only_the_newcomer_is_dropped);
     tcase_add_test(load, a_peer_that_leaves_in_the_middle_is_swept);
+    tcase_add_test(load, a_pool_with_many_locks_does_not_hold_up_others);
     suite_add_tcase(suite, load);
     return suite;
 }

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -196,12 +197,14 @@ static void close_store(void)
 static struct manifest taken;
 static unsigned taken_count;
 
-static void take(void *taker, struct manifest *manifest)
+static int take(void *taker, struct manifest *manifest, struct reason *why)
 {
+    (void)why;
     ck_assert_ptr_eq(taker, &taken);
     taken = *manifest;
     taken.sessions = NULL;
     taken_count++;
+    return 0;
 }
 
 static void load(void)
@@ -268,6 +271,30 @@ START_TEST(a_damaged_manifest_is_put_aside_and_others_are_loaded)
 }
 END_TEST
 
+START_TEST(a_manifest_that_cannot_be_read_now_is_left_alone)
+{
+    struct manifest manifest = some_manifest();
+    int spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    struct rlimit before, few;
+    struct reason why;
+
+    ck_assert_int_eq(store_save(&store, &manifest, NULL), 0);
+    getrlimit(RLIMIT_NOFILE, &before);
+    few = before;
+    few.rlim_cur = (rlim_t)spare + 1; /* for the directory */
+    setrlimit(RLIMIT_NOFILE, &few);
+    close(spare);
+    taken_count = 0;
+    ck_assert_int_eq(store_load(&store, take, &taken, &why), FASTALLOC_E_SYSTEM);
+    setrlimit(RLIMIT_NOFILE, &before);
+    ck_assert_ptr_nonnull(strstr(why.text, "fedcba9876543210.pool: Too many open files"));
+    ck_assert_uint_eq(taken_count, 0);
+    load();
+    ck_assert_uint_eq(taken_count, 1);
+    store_remove(&store, manifest.pool_id);
+}
+END_TEST
+
 START_TEST(files_of_others_are_left_alone)
 {
     put_file("README", "hello");
@@ -306,6 +333,7 @@ static Suite *make_suite(void)
     tcase_add_test(files, a_saved_manifest_is_loaded_and_private);
     tcase_add_test(files, a_half_written_manifest_is_removed);
     tcase_add_test(files, a_damaged_manifest_is_put_aside_and_others_are_loaded);
+    tcase_add_test(files, a_manifest_that_cannot_be_read_now_is_left_alone);
     tcase_add_test(files, files_of_others_are_left_alone);
     tcase_add_test(files, a_directory_that_others_can_write_to_is_refused);
     suite_add_tcase(suite, files);

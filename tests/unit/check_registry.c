@@ -5,6 +5,7 @@
  */
 #include "os/fence.h"
 #include "server/guard.h"
+#include "server/jobs.h"
 #include "server/request.h"
 #include "shm/session.h"
 #include "tests/support/daemon.h"
@@ -13,6 +14,7 @@
 #include <dirent.h>
 #include <fastalloc/fastalloc.h>
 #include <fcntl.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -873,6 +875,132 @@ START_TEST(somebody_elses_role_postpones_the_sweep)
 }
 END_TEST
 
+START_TEST(a_pool_with_too_many_locks_is_damaged)
+{
+    struct flock lock = {.l_type = F_RDLCK, .l_start = 1 << 20, .l_len = (off_t)1 << 40};
+    struct pool *pool;
+    uint32_t second;
+    int held, other_one, i;
+
+    ck_assert_int_eq(create("orders"), 0);
+    held = descriptor();
+    ck_assert_int_eq(open_as(&client, "orders"), 0);
+    second = result.reply.attached.session;
+    other_one = descriptor();
+    pool = registry_find(&registry, "orders");
+    ck_assert_int_eq(fcntl(held, F_OFD_SETLK, &lock), 0);
+    lock.l_type = F_UNLCK;
+    lock.l_start = lock.l_len;
+    lock.l_len = 1;
+    ck_assert_int_eq(pool_look(pool, second), 0);
+    ck_assert(!pool->crowded && !pool->damaged);
+    /* Each of these leaves one lock more; how many are too many is up to the machine. */
+    for (i = 1; i <= 1000000 && !pool->damaged; i++, lock.l_start -= 2) {
+        ck_assert_int_eq(fcntl(held, F_OFD_SETLK, &lock), 0);
+        if (i % 50000 == 0)
+            ck_assert_int_eq(pool_look(pool, second), 0);
+    }
+    ck_assert(pool->crowded && pool->damaged);
+    ck_assert_uint_eq(segment_state(&pool->segment), POOL_POISONED);
+    ck_assert_int_eq(open_as(&client, "orders"), FASTALLOC_E_POISONED);
+    close(held);
+    ck_assert_int_eq(pool_look(pool, second), 0);
+    ck_assert(!pool->crowded);
+    close(other_one);
+}
+END_TEST
+
+/* Workers that touch memory taken from them wait in here until it is back. */
+static sem_t memory_is_back;
+
+static void wait_for_memory(int number)
+{
+    (void)number;
+    while (sem_wait(&memory_is_back) < 0)
+        ;
+    sem_post(&memory_is_back);
+}
+
+static void on_patience(uv_timer_t *timer)
+{
+    uv_stop(timer->loop);
+}
+
+static void protect_all(struct pool *const *pools, unsigned count, int protection)
+{
+    unsigned i;
+
+    for (i = 0; i < count; i++)
+        mprotect(pools[i]->mapped, pools[i]->geometry.guard_at, protection);
+}
+
+START_TEST(sweeps_that_take_long_leave_a_worker_for_builds)
+{
+    enum { SWEPT = 6 };
+    static const struct options options; /* all off */
+    struct wire_request request = {.id = 1, .op = WIRE_CREATE, .create = spec_of("new")};
+    struct pool *pools[SWEPT];
+    struct server server = {.options = &options};
+    struct pool_spec spec = spec_of("swept 0");
+    uint8_t bytes[WIRE_MAX];
+    uv_timer_t patience;
+    unsigned i;
+
+    spec.lifetime = FASTALLOC_PERSISTENT;
+    for (i = 0; i < SWEPT; i++, spec.name[6]++) {
+        ck_assert_int_eq(create_as(&client, &spec), 0);
+        close(descriptor());
+        pools[i] = registry_find(&registry, spec.name);
+    }
+    registry_suspect_client(&registry, &client, 0);
+    request_handle(&registry, &client, bytes, wire_pack_request(&request, bytes), 0, &result);
+    ck_assert_int_eq(result.next, REQUEST_BUILD);
+
+    uv_loop_init(&server.loop);
+    uv_timer_init(&server.loop, &patience);
+    server.registry = registry;
+    sem_init(&memory_is_back, 0, 0);
+    signal(SIGSEGV, wait_for_memory);
+    protect_all(pools, SWEPT, PROT_NONE);
+    for (i = 0; i < SWEPT; i++)
+        jobs_sweep(&server, pools[i], &pools[i]->sessions->number, 1);
+    jobs_build(&server, result.pool);
+    /* Nobody waits for the new pool, so that it is built and, behind the sweeps, released. */
+    uv_timer_start(&patience, on_patience, 500, 0);
+    uv_run(&server.loop, UV_RUN_DEFAULT);
+    i = result.pool->phase == PHASE_LEAVING;
+
+    protect_all(pools, SWEPT, PROT_READ | PROT_WRITE);
+    sem_post(&memory_is_back);
+    uv_close((uv_handle_t *)&patience, NULL);
+    uv_run(&server.loop, UV_RUN_DEFAULT);
+    signal(SIGSEGV, SIG_DFL);
+    registry = server.registry;
+    ck_assert_msg(i, "the pool was not built while others were swept");
+    ck_assert_uint_eq(server.jobs, 0);
+    ck_assert_ptr_null(registry.suspects);
+    for (i = 0; i < SWEPT; i++)
+        ck_assert_uint_eq(pool_session_count(pools[i]), 0);
+    ck_assert_ptr_null(registry_find(&registry, "new"));
+    uv_loop_close(&server.loop);
+    uv_library_shutdown();
+}
+END_TEST
+
+START_TEST(what_is_no_manifest_is_put_aside_and_the_start_goes_on)
+{
+    int held;
+
+    ck_assert_int_eq(create("orders"), 0);
+    held = descriptor();
+    ck_assert_int_eq(mkfifoat(registry.store.directory, "0123456789abcdef.pool", 0600), 0);
+    restart();
+    ck_assert_int_eq(unlinkat(registry.store.directory, "0123456789abcdef.pool.bad", 0), 0);
+    ck_assert_ptr_nonnull(registry_find(&registry, "orders"));
+    close(held);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("registry");
@@ -903,14 +1031,18 @@ static Suite *make_suite(void)
     tcase_add_checked_fixture(restarts, set_up, tear_down);
     tcase_add_test(restarts, a_restarted_daemon_takes_up_its_pools_with_their_sessions);
     tcase_add_test(restarts, a_destroyed_pool_stays_destroyed_over_a_restart);
+    tcase_add_test(restarts, what_is_no_manifest_is_put_aside_and_the_start_goes_on);
     tcase_add_loop_test(restarts, a_segment_that_does_not_fit_its_manifest_is_removed, 0, 5);
     tcase_add_test(restarts, geometry_comes_from_the_manifest_and_not_from_the_segment);
     suite_add_tcase(suite, restarts);
 
     tcase_add_checked_fixture(attacks, set_up, tear_down);
+    tcase_set_timeout(attacks, 20);
     tcase_add_loop_test(attacks, a_truncated_pool_is_damaged_and_ends_like_others, 0, 2);
     tcase_add_test(attacks, touching_what_was_taken_away_ends_the_work_and_not_the_daemon);
     tcase_add_test(attacks, somebody_elses_role_postpones_the_sweep);
+    tcase_add_test(attacks, a_pool_with_too_many_locks_is_damaged);
+    tcase_add_test(attacks, sweeps_that_take_long_leave_a_worker_for_builds);
     suite_add_tcase(suite, attacks);
 
     tcase_add_checked_fixture(deadly, guard_install, NULL);
