@@ -7,10 +7,10 @@
 #include "client/client.h"
 #include "os/backing.h"
 
-#include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* ----------------------------------------------------------------- listing */
@@ -78,42 +78,42 @@ const char *pools_lifetime(const struct wire_pool *pool)
 
 /* ----------------------------------------------------------------- looking */
 
-/* Where to go on when the memory looked at is not there. */
-static sigjmp_buf guard_back;
+/* Memory that is looked at and was taken away reads as zero from then on, so that
+ * whoever looks comes to his end; view_run() tells. */
 static const char *volatile guard_from;
 static volatile size_t guard_size;
+static volatile sig_atomic_t guard_hit;
 
 static void on_bus_error(int number, siginfo_t *info, void *context)
 {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t offset = (size_t)((uintptr_t)info->si_addr - (uintptr_t)guard_from);
+    char *at = (char *)(uintptr_t)guard_from + offset / page * page;
 
     (void)context;
-    if (offset < guard_size)
-        siglongjmp(guard_back, 1);
-    signal(number, SIG_DFL);
+    guard_hit = 1;
+    if (offset >= guard_size ||
+        mmap(at, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+        signal(number, SIG_DFL);
 }
 
 int view_run(const struct view *view, void (*work)(void *argument), void *argument,
              struct reason *why)
 {
     struct sigaction action = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO}, before;
-    int error = 0;
 
+    guard_hit = 0;
+    guard_from = view->mapped;
+    guard_size = view->size;
     sigaction(SIGBUS, &action, &before);
-    if (sigsetjmp(guard_back, 1) == 0) {
-        guard_from = view->mapped;
-        guard_size = view->size;
-        work(argument);
-    } else {
-        error = FASTALLOC_E_POISONED;
-    }
-    guard_size = 0;
+    work(argument);
     sigaction(SIGBUS, &before, NULL);
-    return error ? reason_set(why, error,
-                              "pool \"%s\": its shared memory was truncated by one of its users; "
-                              "destroy the pool and make it again",
-                              view->pool.spec.name)
-                 : 0;
+    guard_size = 0;
+    return guard_hit ? reason_set(why, FASTALLOC_E_POISONED,
+                                  "pool \"%s\": its shared memory was truncated by one of its "
+                                  "users; destroy the pool and make it again",
+                                  view->pool.spec.name)
+                     : 0;
 }
 
 struct attaching {
