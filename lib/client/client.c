@@ -54,11 +54,6 @@ uint32_t client_timeout_ms(const fastalloc_client *client)
     return client->timeout_ms;
 }
 
-const char *client_socket(const fastalloc_client *client)
-{
-    return client->path;
-}
-
 /* --------------------------------------------------------------- connecting */
 
 static bool is_no_socket(const char *path)

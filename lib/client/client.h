@@ -29,7 +29,4 @@ void client_become_child(fastalloc_client *client);
 /* How long a request may take. */
 uint32_t client_timeout_ms(const fastalloc_client *client);
 
-/* The path of the socket it is connected to. */
-const char *client_socket(const fastalloc_client *client);
-
 #endif
