@@ -95,7 +95,12 @@ enum fastalloc_error {
     FASTALLOC_E_CHANGED = -30,   /* the root was not what you expected */
     FASTALLOC_E_POISONED = -31,  /* its shared memory is damaged */
     FASTALLOC_E_NAMESPACE = -32, /* it serves another PID namespace */
-    FASTALLOC_E_LAST = -32       /* the lowest code there is */
+
+    /* Growing, sharing. */
+    FASTALLOC_E_GROWTH = -33,       /* growth by nothing, or by no number */
+    FASTALLOC_E_MAX_CAPACITY = -34, /* no free slot, and grown to the maximum */
+    FASTALLOC_E_SHARING = -35,      /* shared where it must not be, or not where it must */
+    FASTALLOC_E_LAST = -35          /* the lowest code there is */
 };
 
 /* What a code means, in general.  Static storage; never NULL. */
@@ -137,7 +142,8 @@ typedef struct fastalloc_connect_options {
     const char *socket;   /* path of the socket; NULL: see fastalloc_connect() */
     int autospawn;        /* 1: start a private daemon when there is none;
                              0: as $FASTALLOC_AUTOSPAWN says; -1: never */
-    int reserved;
+    uint32_t reconnect_ms; /* how long a request tries to reach a daemon that was there
+                              before and is not now; 0: 2000.  See fastalloc_connect() */
 } fastalloc_connect_options;
 
 FASTALLOC_API void fastalloc_connect_options_init(fastalloc_connect_options *);
@@ -148,6 +154,13 @@ FASTALLOC_API void fastalloc_connect_options_init(fastalloc_connect_options *);
  * the last two, exists.  With autospawn (or a $FASTALLOC_AUTOSPAWN other than
  * empty and "0") a daemon is started there when none listens; it ends with
  * its last client.
+ *
+ * A daemon that ends later is no failure: pools stay usable, and the next request looks for
+ * its successor on the same socket, with pauses of 1 ms doubling to 100 ms, for
+ * options->reconnect_ms.  Who has given up once tries once a request until one succeeds.  The
+ * next daemon is told of the client's sessions; requests whose answer was lost are sent again.
+ * Of these a fastalloc_pool_create() may find the pool that it made itself: then it says
+ * FASTALLOC_E_EXISTS, and why.
  *
  * Returns 0, FASTALLOC_E_NO_DAEMON, FASTALLOC_E_NOT_FASTALLOC,
  * FASTALLOC_E_VERSION, FASTALLOC_E_PERMISSION, FASTALLOC_E_TIMEOUT,
@@ -166,6 +179,33 @@ FASTALLOC_API void fastalloc_disconnect(fastalloc_client *);
 #define FASTALLOC_UNTIL_LAST_DETACH 0u /* goes with its last session */
 #define FASTALLOC_PERSISTENT 1u        /* stays until destroyed */
 
+/* How a pool grows when its slots run out; addresses and handles stay good.  The memory
+ * of a step is reserved before its slots can be had. */
+#define FASTALLOC_GROWTH_NONE 0u        /* by fastalloc_pool_grow() at most */
+#define FASTALLOC_GROWTH_LINEAR 1u      /* by growth_amount slots */
+#define FASTALLOC_GROWTH_EXPONENTIAL 2u /* to growth_factor times the capacity */
+#define FASTALLOC_GROWTH_CUSTOM 3u      /* as growth_function says; for processes that open the
+                                           pool without one: LINEAR where growth_amount is set,
+                                           else EXPONENTIAL by growth_factor, or by 2 */
+
+/* Answers, given the capacity now, by how many slots to grow; 0: the pool's declared
+ * strategy.  Called in the thread whose allocation asks, in the middle of it: it must use
+ * neither the pool nor its client. */
+typedef size_t fastalloc_growth_function(size_t capacity, void *argument);
+
+/* An idle-slot mark for low_water: never grow ahead of need. */
+#define FASTALLOC_NO_LOW_WATER ((size_t)-1)
+
+/* What becomes of the slots that a dead session owned. */
+#define FASTALLOC_RECLAIM 0u    /* free again at once */
+#define FASTALLOC_QUARANTINE 1u /* kept as they are, for a post-mortem: see fastallocctl(1) */
+#define FASTALLOC_HEIR 2u       /* the heir's (fastalloc_pool_become_heir()); reclaimed while there
+                                   is none */
+
+/* Features that cost memory, asked for at creation. */
+#define FASTALLOC_SHARING 1u   /* fastalloc_share(): a bit a slot and session that can attach */
+#define FASTALLOC_DEADLINES 2u /* fastalloc_leave() with a deadline: 8 bytes a slot */
+
 /* What a pool is to be.  fastalloc_pool_config_init() sets the defaults. */
 typedef struct fastalloc_pool_config {
     uint32_t struct_size;  /* sizeof, for growth of this struct */
@@ -180,6 +220,24 @@ typedef struct fastalloc_pool_config {
     uint32_t max_sessions; /* attached at a time; 0: 256; at most 60,000 */
     uint32_t lifetime;     /* FASTALLOC_UNTIL_LAST_DETACH (default), _PERSISTENT */
     uint32_t mode;         /* who may open, as of a file: of 0666; 0: 0600 */
+
+    size_t max_capacity;    /* slots it can grow to, and grows to exactly; 0: capacity; with
+                               growth 1,024 times that, at least 65,536, as far as half of the
+                               machine's memory holds them */
+    uint32_t growth;        /* FASTALLOC_GROWTH_NONE (default), ... */
+    uint32_t on_death;      /* FASTALLOC_RECLAIM (default), _QUARANTINE, _HEIR */
+    size_t growth_amount;   /* slots; for _LINEAR */
+    double growth_factor;   /* above 1 and finite; for _EXPONENTIAL */
+    size_t low_water;       /* idle slots below which it grows ahead of need, without any
+                               allocation waiting for it (through the daemon: a local pool
+                               grows in the thread that needs it); 0: an eighth of the capacity from
+                               1,024 slots on; FASTALLOC_NO_LOW_WATER */
+    uint32_t quarantine_ms; /* until quarantined slots are reclaimed; 0: by hand alone */
+    uint32_t features;      /* FASTALLOC_SHARING | FASTALLOC_DEADLINES */
+
+    /* This process's own; also for fastalloc_pool_open(). */
+    fastalloc_growth_function *growth_function;
+    void *growth_argument;
 } fastalloc_pool_config;
 
 FASTALLOC_API void fastalloc_pool_config_init(fastalloc_pool_config *);
@@ -220,6 +278,20 @@ FASTALLOC_API int fastalloc_pool_close(fastalloc_pool *);
  * Returns 0, FASTALLOC_E_NOT_FOUND, _PERMISSION, or as fastalloc_pool_create(). */
 FASTALLOC_API int fastalloc_pool_destroy(fastalloc_client *, const char *name);
 
+/* Grows the pool to at least `capacity` slots now, whatever its strategy; 0: by one step of
+ * it.  Returns 0 (also when it has as many already), FASTALLOC_E_MAX_CAPACITY when that is
+ * above its maximum, FASTALLOC_E_GROWTH for a step of a pool that has no strategy,
+ * FASTALLOC_E_NO_MEMORY with what is needed and what is there, _NO_DAEMON, _DESTROYED,
+ * _POISONED, _STALLED (a local pool, where another process is stopped in the middle of growing), or
+ * as fastalloc_pool_create().  On failure the pool is as it was.  Blocks. */
+FASTALLOC_API int fastalloc_pool_grow(fastalloc_pool *, size_t capacity);
+
+/* Gives memory back: takes free slots off the top, down to `capacity` slots if that many
+ * are free, else as far as they are; *now (unless NULL) is the capacity after that.  Slots
+ * in use stay; the address range stays reserved, and the pool may grow again.  Returns 0 or
+ * as fastalloc_pool_grow().  Blocks. */
+FASTALLOC_API int fastalloc_pool_shrink(fastalloc_pool *, size_t capacity, size_t *now);
+
 /* What a pool is and how full it is. */
 typedef struct fastalloc_pool_info {
     uint32_t struct_size; /* set by the caller, sizeof */
@@ -234,6 +306,11 @@ typedef struct fastalloc_pool_info {
     size_t available;  /* capacity - allocated */
     uint32_t session;  /* of this attachment; see fastalloc_give() */
     uint32_t sessions; /* attached now */
+    size_t max_capacity;
+    uint32_t growth; /* FASTALLOC_GROWTH_NONE, _LINEAR, _EXPONENTIAL */
+    uint32_t on_death;
+    uint32_t features;
+    uint32_t heir; /* session; 0: none */
 } fastalloc_pool_info;
 
 /* Fills in `info`.  The counts are a snapshot: exact when nobody allocates or
@@ -261,11 +338,36 @@ FASTALLOC_API void fastalloc_thread_flush(fastalloc_pool *);
 
 /* Allocates a slot: *handle names it everywhere, *object (unless `object` is
  * NULL) is its address in this process.  The bytes are whatever they were; a
- * slot never used before is zero.  Returns 0, FASTALLOC_E_EXHAUSTED,
- * FASTALLOC_E_STALLED (at most 250 ms later; twice that in a local pool that had
- * dead sessions to sweep), FASTALLOC_E_DESTROYED or FASTALLOC_E_POISONED.  Does not
- * wait for a slot. */
+ * slot never used before is zero.  Does not wait for a slot; a pool that can still grow is
+ * grown, if need be, and that is waited for.
+ *
+ * Returns 0, FASTALLOC_E_EXHAUSTED (in a pool that grows FASTALLOC_E_MAX_CAPACITY: it has
+ * grown as far as it can), FASTALLOC_E_STALLED (at most 250 ms later; twice that in a local
+ * pool that had dead sessions to sweep), FASTALLOC_E_DESTROYED or FASTALLOC_E_POISONED; or why
+ * it could not grow: FASTALLOC_E_NO_MEMORY, FASTALLOC_E_NO_DAEMON (after
+ * options->reconnect_ms the first time, at once from then on), FASTALLOC_E_TIMEOUT. */
 FASTALLOC_API int fastalloc_alloc(fastalloc_pool *, fastalloc_handle *handle, void **object);
+
+/* As fastalloc_alloc(), but waits while there is no slot: until one is freed in whichever
+ * process, a dead one's are swept, the pool grows, or `deadline` has passed, in nanoseconds
+ * of CLOCK_MONOTONIC (fastalloc_deadline(); FASTALLOC_FOREVER).  Waiters are not served in
+ * any order.  Returns as fastalloc_alloc(), with FASTALLOC_E_TIMEOUT for what an
+ * allocation that does not wait would have said; FASTALLOC_E_BUSY when another thread wants to
+ * close the pool.  Not a cancellation point. */
+#define FASTALLOC_FOREVER UINT64_MAX
+FASTALLOC_API int fastalloc_alloc_wait(fastalloc_pool *, fastalloc_handle *handle, void **object,
+                                       uint64_t deadline);
+
+/* The deadline so many milliseconds from now. */
+FASTALLOC_API uint64_t fastalloc_deadline(uint64_t milliseconds);
+
+/* For event loops: *descriptor becomes readable when, after an allocation of this process
+ * failed for want of a slot, trying again makes sense.  Read its 8 bytes (an eventfd, not
+ * blocking), then try; another may have been quicker, and then it will become readable
+ * again.  One a pool and process, the same at each call; the library's, until the pool is
+ * closed: do not close it.  The first call starts a thread.  A forked child asks for its
+ * own.  Returns 0, FASTALLOC_E_NO_MEMORY or FASTALLOC_E_SYSTEM. */
+FASTALLOC_API int fastalloc_pool_event(fastalloc_pool *, int *descriptor);
 
 /* Frees a slot, also one that another live session owns.  Never blocks.
  * Returns 0, or with nothing changed FASTALLOC_E_STALE, _DOUBLE_FREE, _HANDLE.
@@ -293,6 +395,47 @@ FASTALLOC_API int fastalloc_adopt(fastalloc_pool *, fastalloc_handle);
  * this process are stopped in the middle of giving. */
 FASTALLOC_API int fastalloc_give(fastalloc_pool *, fastalloc_handle, uint32_t session);
 
+/* Leaves a slot of the caller's to anyone: it outlives its owner, until somebody adopts or
+ * frees it, or `deadline` passes (FASTALLOC_FOREVER: never; any other in pools with
+ * FASTALLOC_DEADLINES; never early, and within half a second) and it goes back to the
+ * pool.  Returns 0, FASTALLOC_E_STALE when the caller's session does not own the slot,
+ * FASTALLOC_E_SHARING, FASTALLOC_E_HANDLE, FASTALLOC_E_INVALID. */
+FASTALLOC_API int fastalloc_leave(fastalloc_pool *, fastalloc_handle, uint64_t deadline);
+
+/* Sharing, in pools with FASTALLOC_SHARING.  A shared slot goes back to the pool when its
+ * last holder has let go of it.  Holders are sessions: each process counts its own
+ * references by itself, and a dead one's all go at once.  A handle alone is a weak
+ * reference: fastalloc_ref() makes it a holder's, or says FASTALLOC_E_STALE.
+ *
+ * share: the caller's own slot becomes shared, with one reference of the caller's.
+ * ref:   one reference more of the caller's; somebody has to hold the slot until then.
+ * unref: one less.  The last one frees the slot.
+ *
+ * Return 0; FASTALLOC_E_STALE, _HANDLE; FASTALLOC_E_SHARING: the pool does not share, or
+ * the slot is not shared (ref, unref), is shared already (share), or this session holds no
+ * reference (unref); FASTALLOC_E_NO_MEMORY. */
+FASTALLOC_API int fastalloc_share(fastalloc_pool *, fastalloc_handle);
+FASTALLOC_API int fastalloc_ref(fastalloc_pool *, fastalloc_handle);
+FASTALLOC_API int fastalloc_unref(fastalloc_pool *, fastalloc_handle);
+
+/* Makes the caller's session the pool's heir: from here on it gets the slots of sessions
+ * that die, in a pool with on_death FASTALLOC_HEIR.  Returns 0, or FASTALLOC_E_INVALID in
+ * others. */
+FASTALLOC_API int fastalloc_pool_become_heir(fastalloc_pool *);
+
+/* One slot that came as an inheritance: the caller's own from then on. */
+typedef struct fastalloc_inheritance {
+    fastalloc_handle handle;
+    uint32_t pid; /* of the process that died */
+    uint32_t reserved;
+} fastalloc_inheritance;
+
+/* Tells the heir which slots it has inherited since it last asked: up to `most`, each once.
+ * While there are none waits until `deadline` (0: does not wait).  Returns 0 with *count
+ * set, FASTALLOC_E_TIMEOUT when there were none until then, FASTALLOC_E_INVALID. */
+FASTALLOC_API int fastalloc_inherited(fastalloc_pool *, fastalloc_inheritance *list, size_t most,
+                                      size_t *count, uint64_t deadline);
+
 /* Allocates `count` slots or none.  `objects` may be NULL.  Zero is fine.  On
  * failure nothing is allocated, and what the arrays hold is undefined. */
 FASTALLOC_API int fastalloc_alloc_batch(fastalloc_pool *, size_t count, fastalloc_handle *handles,
@@ -302,6 +445,24 @@ FASTALLOC_API int fastalloc_alloc_batch(fastalloc_pool *, size_t count, fastallo
  * and in *freed (unless NULL), also then, how many were freed. */
 FASTALLOC_API int fastalloc_free_batch(fastalloc_pool *, size_t count,
                                        const fastalloc_handle *handles, size_t *freed);
+
+/* ------------------------------------------------------------------- forks */
+
+/* In a forked child: lets go of everything that the parent has attached, at once, instead
+ * of at the first use of each pool.  Until then the child keeps its parent's slots
+ * from being reclaimed when the parent dies.  Each pool is attached anew when the child
+ * first uses it, at the same addresses; until then what lies there reads as zero.  Elsewhere it
+ * does nothing.  Returns 0, or FASTALLOC_E_SYSTEM. */
+FASTALLOC_API int fastalloc_fork_detach(void);
+
+/* In a forked child whose parent is about to exit, as by daemon(3): the child goes on as
+ * its parent, with the same sessions, and with the objects.  To be called before anything
+ * else of the library in the child, and by one child at most; the parent must not use the
+ * library any more, and none of its threads may be inside a call at the fork: what such a
+ * one was about would stay so until the child ends.  Start threads after it.  What the
+ * parent's threads had cached goes back to the pools.  Returns 0, or FASTALLOC_E_BUSY when the
+ * child has attached anew already, or has let go (fastalloc_fork_detach()). */
+FASTALLOC_API int fastalloc_fork_keep(void);
 
 /* ----------------------------------------------------- scope-bound handles */
 
@@ -342,10 +503,15 @@ FASTALLOC_API void fastalloc_owned_release(fastalloc_owned *);
  *     int  orders_create_local(const fastalloc_pool_config *, orders_pool *)
  *     int  orders_close(orders_pool *)
  *     int  orders_alloc(orders_pool, orders_handle *, struct order **)
+ *     int  orders_alloc_wait(orders_pool, orders_handle *, struct order **, uint64_t deadline)
  *     struct order *orders_get(orders_pool, orders_handle)
  *     int  orders_free(orders_pool, orders_handle)
  *     int  orders_adopt(orders_pool, orders_handle)
  *     int  orders_give(orders_pool, orders_handle, uint32_t session)
+ *     int  orders_leave(orders_pool, orders_handle, uint64_t deadline)
+ *     int  orders_share(orders_pool, orders_handle)
+ *     int  orders_ref(orders_pool, orders_handle)
+ *     int  orders_unref(orders_pool, orders_handle)
  *
  * create and open set the type's name, size and alignment.  (Names end in "_"
  * within, lest they shadow a program's own.) */
@@ -408,6 +574,15 @@ FASTALLOC_API void fastalloc_owned_release(fastalloc_owned *);
             *object_ = FASTALLOC_CAST_(type *, address_);                                          \
         return error_;                                                                             \
     }                                                                                              \
+    __attribute__((unused)) static inline int prefix##_alloc_wait(                                 \
+        prefix##_pool pool_, prefix##_handle *handle_, type **object_, uint64_t deadline_)         \
+    {                                                                                              \
+        void *address_;                                                                            \
+        int error_ = fastalloc_alloc_wait(pool_.pool, &handle_->value, &address_, deadline_);      \
+        if (!error_ && object_)                                                                    \
+            *object_ = FASTALLOC_CAST_(type *, address_);                                          \
+        return error_;                                                                             \
+    }                                                                                              \
     __attribute__((unused)) static inline type *prefix##_get(prefix##_pool pool_,                  \
                                                              prefix##_handle handle_)              \
     {                                                                                              \
@@ -427,6 +602,26 @@ FASTALLOC_API void fastalloc_owned_release(fastalloc_owned *);
         prefix##_pool pool_, prefix##_handle handle_, uint32_t session_)                           \
     {                                                                                              \
         return fastalloc_give(pool_.pool, handle_.value, session_);                                \
+    }                                                                                              \
+    __attribute__((unused)) static inline int prefix##_leave(                                      \
+        prefix##_pool pool_, prefix##_handle handle_, uint64_t deadline_)                          \
+    {                                                                                              \
+        return fastalloc_leave(pool_.pool, handle_.value, deadline_);                              \
+    }                                                                                              \
+    __attribute__((unused)) static inline int prefix##_share(prefix##_pool pool_,                  \
+                                                             prefix##_handle handle_)              \
+    {                                                                                              \
+        return fastalloc_share(pool_.pool, handle_.value);                                         \
+    }                                                                                              \
+    __attribute__((unused)) static inline int prefix##_ref(prefix##_pool pool_,                    \
+                                                           prefix##_handle handle_)                \
+    {                                                                                              \
+        return fastalloc_ref(pool_.pool, handle_.value);                                           \
+    }                                                                                              \
+    __attribute__((unused)) static inline int prefix##_unref(prefix##_pool pool_,                  \
+                                                             prefix##_handle handle_)              \
+    {                                                                                              \
+        return fastalloc_unref(pool_.pool, handle_.value);                                         \
     }                                                                                              \
     struct prefix##_pool
 

@@ -69,7 +69,8 @@ struct fastalloc_lane_ {
 };
 
 /* What the fast path needs of a pool: the head of struct fastalloc_pool.
- * Constant while attached. */
+ * Constant while attached, but for `slots`, which goes up as the pool grows: who sees
+ * it late goes the slow way, and sees it there. */
 struct fastalloc_face_ {
     uint64_t *words;        /* the slot table */
     char *objects;          /* the first object */
@@ -77,7 +78,7 @@ struct fastalloc_face_ {
     uint64_t index_mask;    /* of a handle */
     uint64_t last_handle;   /* handles from here on have the last generation */
     uint32_t index_bits;    /* of a handle; 16 or more */
-    uint32_t slots;         /* in the table */
+    uint32_t slots;         /* whose words have memory, as last seen */
     uint32_t magazine_size; /* entries a magazine holds */
     uint32_t session;       /* the owner written into slot words */
     uint32_t lane;          /* index into the thread's lanes */

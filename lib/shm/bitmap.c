@@ -151,6 +151,16 @@ void bitmap_end(struct segment *segment, uint32_t session)
         __atomic_fetch_add(&segment->sessions[session].ended, 1, __ATOMIC_SEQ_CST);
 }
 
+void bitmap_begin_role(struct segment *segment)
+{
+    __atomic_fetch_add(&segment->header->sweeps, 1, __ATOMIC_SEQ_CST);
+}
+
+void bitmap_end_role(struct segment *segment)
+{
+    shm_store_ordered(&segment->header->swept, shm_load_ordered(&segment->header->sweeps));
+}
+
 void bitmap_return(struct segment *segment, uint32_t me, uint64_t index, uint64_t word)
 {
     bitmap_begin(segment, me);

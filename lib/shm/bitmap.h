@@ -31,6 +31,11 @@
 void bitmap_begin(struct segment *segment, uint32_t session);
 void bitmap_end(struct segment *segment, uint32_t session);
 
+/* The same for the holder of the sweeper's role, round all that he does: sweeps, growth, expiry.
+ * If he dies meanwhile, the next who holds it does over again what he was at, and then ends it. */
+void bitmap_begin_role(struct segment *segment);
+void bitmap_end_role(struct segment *segment);
+
 /* Sets a slot's bit and all above it. */
 void bitmap_set(struct segment *segment, uint64_t index);
 

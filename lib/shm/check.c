@@ -11,7 +11,9 @@
 #include "bitmap.h"
 #include "lock.h"
 #include "magazine.h"
+#include "notes.h"
 #include "session.h"
+#include "share.h"
 #include "slot.h"
 
 #include <inttypes.h>
@@ -29,8 +31,10 @@ struct observation {
 
 struct look {
     const struct segment *segment;
+    uint64_t slots; /* to look at: those that had memory when the look began */
     uint8_t *marks; /* for each slot, how many magazines hold it (up to 2) */
     bool *linked;   /* for each magazine, whether a depot's list has it */
+    uint64_t *live; /* a row of holders: the live sessions */
     struct observation *list;
     size_t count;
     uint64_t total;
@@ -49,12 +53,19 @@ static void look_at_header(struct look *look)
 {
     const struct segment *segment = look->segment;
     const struct shm_header *header = segment->header;
-    uint64_t published = shm_load(&header->published), bump = shm_load(&header->bump);
+    /* In this order: as a pool grows, what was read first stays below what is read next. */
+    uint64_t bump = shm_load_ordered(&header->bump);
+    uint64_t published = shm_load_ordered(&header->published);
+    uint64_t reserved = shm_load_ordered(&header->reserved);
     uint64_t magazine_bump = shm_load(&header->magazine_bump);
 
-    if (published == 0 || published > segment->geometry.max_capacity)
+    if (published == 0 || published > reserved)
         observe(look, CHECK_HEADER, offsetof(struct shm_header, published), published);
-    if (bump > segment->geometry.max_capacity)
+    if (reserved > segment->geometry.max_capacity)
+        observe(look, CHECK_HEADER, offsetof(struct shm_header, reserved), reserved);
+    if (shm_load(&header->heir) > segment->geometry.sessions)
+        observe(look, CHECK_HEADER, offsetof(struct shm_header, heir), shm_load(&header->heir));
+    if (bump > reserved)
         observe(look, CHECK_HEADER, offsetof(struct shm_header, bump), bump);
     if (magazine_bump > segment->geometry.magazines)
         observe(look, CHECK_HEADER, offsetof(struct shm_header, magazine_bump), magazine_bump);
@@ -88,6 +99,10 @@ static uint32_t magazine_extent(struct look *look, uint32_t magazine, uint64_t w
 
     if (word == 0)
         return 0;
+    if (magazine >= geometry_magazines(&segment->geometry, segment_reserved(segment))) {
+        observe(look, CHECK_MAGAZINE_OWNER, magazine, word);
+        return 0; /* its entries have no memory */
+    }
     if (owner >= MAGAZINE_DEPOT_BASE) {
         if (owner - MAGAZINE_DEPOT_BASE >= segment->geometry.depots)
             observe(look, CHECK_MAGAZINE_OWNER, magazine, word);
@@ -118,9 +133,9 @@ static void look_at_magazines(struct look *look)
         for (i = 1; i <= extent; i++) {
             uint32_t index = shm_load(&words[i]);
 
-            if (index >= segment->geometry.max_capacity)
+            if (index >= segment_reserved(segment))
                 observe(look, CHECK_MAGAZINE_ENTRY, magazine, index);
-            else if (look->marks[index] < 2)
+            else if (index < look->slots && look->marks[index] < 2)
                 look->marks[index]++;
         }
     }
@@ -182,6 +197,9 @@ static void look_at_depot(struct look *look, uint32_t d)
     bool rested = is_at_rest(depot);
     uint32_t magazine;
 
+    /* Its lists are known to be out of date, and made anew before anybody uses them. */
+    if (shm_load_ordered(&depot->dirty))
+        return;
     rested &= look_at_list(look, d, shm_load(&depot->full));
     rested &= look_at_list(look, d, shm_load(&depot->partial));
     rested &= look_at_list(look, d, shm_load(&depot->empty));
@@ -202,6 +220,46 @@ static void look_at_depots(struct look *look)
         look_at_depot(look, d);
 }
 
+/* Whether a session is at work on the bitmap, or withdrawing slots (growth.h). */
+static bool somebody_works(const struct segment *segment)
+{
+    uint32_t s;
+
+    for (s = 1; s <= segment->geometry.sessions; s++)
+        if (shm_load_ordered(&segment->sessions[s].ended) !=
+            shm_load_ordered(&segment->sessions[s].begun))
+            return true;
+    return false;
+}
+
+/* What is wrong with a slot that has an owner; true if anything is. */
+static bool owner_is_wrong(const struct segment *segment, uint64_t index, uint32_t owner,
+                           enum check_kind *kind)
+{
+    uint32_t session = share_closer(segment, owner);
+    bool withdrawn = owner == SLOT_WITHDRAWN;
+
+    if (!session && slot_owner_is_session(segment, owner))
+        session = owner;
+    if (session) {
+        *kind = CHECK_SLOT_DEAD_OWNER;
+        return session_state(segment, session) != SESSION_LIVE;
+    }
+    *kind = CHECK_SLOT_LOST;
+    if (withdrawn && index < segment_capacity(segment))
+        return !somebody_works(segment); /* else it may be shrinking */
+    if (owner == SLOT_RETURNED && !bitmap_has(segment, index))
+        return true;
+    if (owner == SLOT_SHARED && segment->holders && share_is_empty(segment, index))
+        return true;
+    *kind = CHECK_SLOT_WORD;
+    if (owner == SLOT_SHARED)
+        return !segment->holders;
+    if (owner == SLOT_QUARANTINED || owner == NOTES_EXPIRING)
+        return !segment->notes;
+    return !withdrawn && owner != SLOT_RETURNED && owner != SLOT_ANYONE;
+}
+
 /* What is wrong with a slot that `marks` magazines hold; true if anything is. */
 static bool slot_is_wrong(const struct segment *segment, uint64_t index, uint64_t word,
                           unsigned marks, enum check_kind *kind)
@@ -215,21 +273,13 @@ static bool slot_is_wrong(const struct segment *segment, uint64_t index, uint64_
     *kind = CHECK_SLOT_WORD;
     if (slot_generation_of(word) == 0 ||
         slot_generation_of(word) > slot_generation_last(segment->geometry.index_bits) ||
-        index >= segment_capacity(segment))
+        (index >= segment_capacity(segment) && owner != SLOT_WITHDRAWN))
         return true;
     if (owner == SLOT_IDLE) {
         *kind = marks ? CHECK_SLOT_TWICE : CHECK_SLOT_LOST;
         return marks != 1;
     }
-    if (slot_owner_is_session(segment, owner) && session_state(segment, owner) != SESSION_LIVE) {
-        *kind = CHECK_SLOT_DEAD_OWNER;
-        return true;
-    }
-    if (owner == SLOT_RETURNED && !bitmap_has(segment, index)) {
-        *kind = CHECK_SLOT_LOST;
-        return true;
-    }
-    if (!slot_owner_is_session(segment, owner) && owner < SLOT_QUARANTINED)
+    if (owner_is_wrong(segment, index, owner, kind))
         return true;
     *kind = CHECK_SLOT_OWNED_IDLE;
     return marks != 0;
@@ -240,12 +290,33 @@ static void look_at_slots(struct look *look)
     const struct segment *segment = look->segment;
     uint64_t index;
 
-    for (index = 0; index < segment->geometry.max_capacity; index++) {
+    for (index = 0; index < look->slots; index++) {
         uint64_t word = shm_load_ordered(&segment->words[index]);
         enum check_kind kind;
 
         if (slot_is_wrong(segment, index, word, look->marks[index], &kind))
             observe(look, kind, index, word);
+    }
+}
+
+/* Bits of sessions that are not live, in whichever slot's row: once it is shared, nobody
+ * would take them out, and it would never be free again. */
+static void look_at_holders(struct look *look)
+{
+    const struct segment *segment = look->segment;
+    uint32_t words = segment->geometry.row_words, session;
+    uint64_t index;
+
+    memset(look->live, 0, words * sizeof *look->live);
+    for (session = 1; words && session <= segment->geometry.sessions; session++)
+        if (session_state(segment, session) == SESSION_LIVE)
+            look->live[(session - 1) / 64] |= UINT64_C(1) << ((session - 1) % 64);
+    for (index = 0; words && index < look->slots * words; index++) {
+        uint64_t dead = shm_load_ordered(&segment->holders[index]) & ~look->live[index % words];
+
+        for (; dead; dead &= dead - 1)
+            observe(look, CHECK_HOLDER, index / words,
+                    index % words * 64 + (unsigned)__builtin_ctzll(dead) + 1);
     }
 }
 
@@ -288,12 +359,13 @@ static void look_once(struct look *look)
 {
     look->count = 0;
     look->total = 0;
-    memset(look->marks, 0, look->segment->geometry.max_capacity);
+    memset(look->marks, 0, look->slots);
     look_at_header(look);
     look_at_magazines(look);
     look_at_caches(look);
     look_at_depots(look);
     look_at_slots(look);
+    look_at_holders(look);
     look_at_bitmap(look);
 }
 
@@ -336,6 +408,8 @@ static const char *owner_text(uint32_t owner)
         return "shared";
     case SLOT_QUARANTINED:
         return "quarantined";
+    case SLOT_WITHDRAWN:
+        return "withdrawn";
     }
     return "owned";
 }
@@ -367,6 +441,8 @@ const char *check_kind_name(enum check_kind kind)
         return "depot list";
     case CHECK_BITMAP:
         return "return bitmap";
+    case CHECK_HOLDER:
+        return "dead holder";
     }
     return "unknown";
 }
@@ -400,6 +476,11 @@ static void describe(const struct observation *seen, struct check_finding *findi
                  "%s: magazine %" PRIu64 " names slot %" PRIu64 ", which is outside the table",
                  name, seen->place, seen->seen);
         break;
+    case CHECK_HOLDER:
+        snprintf(finding->text, sizeof finding->text,
+                 "%s: the row of slot %" PRIu64 " has session %" PRIu64 ", which is not live", name,
+                 seen->place, seen->seen);
+        break;
     case CHECK_HEADER:
     case CHECK_CACHE:
     case CHECK_DEPOT_LIST:
@@ -415,16 +496,19 @@ static bool look_init(struct look *look, const struct segment *segment)
     look->segment = segment;
     look->count = 0;
     look->total = 0;
-    look->marks = malloc(segment->geometry.max_capacity);
+    look->slots = segment_reserved(segment);
+    look->marks = malloc(look->slots + 1);
     look->linked = malloc(segment->geometry.magazines + 1);
+    look->live = malloc((segment->geometry.row_words + 1) * sizeof *look->live);
     look->list = malloc(OBSERVATIONS_MAX * sizeof *look->list);
-    return look->marks && look->linked && look->list;
+    return look->marks && look->linked && look->live && look->list;
 }
 
 static void look_free(struct look *look)
 {
     free(look->marks);
     free(look->linked);
+    free(look->live);
     free(look->list);
 }
 

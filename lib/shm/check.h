@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
  * check: the integrity of a pool.  Each slot is exactly one of: idle in one
- * magazine, owned by a live session, left to anyone, shared, quarantined,
- * returned (and flagged), never used.  None lost, none twice.
+ * magazine, owned by a live session, left to anyone, shared among live sessions (or being
+ * closed by one), quarantined, returned (and flagged), never used; or above the
+ * capacity, and withdrawn or never used.  None lost, none twice.
+ *
+ * A live session's bit in the row of a slot that is not shared is nothing: a joiner who
+ * came too late, and was perhaps stopped before he could take it out; he will, or his
+ * sweep.
  *
  * Works by looking only, on a read-only mapping if need be, and on a live pool:
  * an anomaly seen once may be an operation under way.  The caller looks again
@@ -18,7 +23,8 @@
 
 enum check_kind {
     CHECK_HEADER,          /* a header field contradicts the geometry */
-    CHECK_SLOT_LOST,       /* idle or returned, but nowhere to be found */
+    CHECK_SLOT_LOST,       /* idle or returned, but nowhere to be found; shared, but held by
+                              nobody; withdrawn, but below the capacity */
     CHECK_SLOT_TWICE,      /* in two magazines, or twice in one */
     CHECK_SLOT_OWNED_IDLE, /* in a magazine though it has an owner */
     CHECK_SLOT_DEAD_OWNER, /* owned by no live session */
@@ -30,7 +36,8 @@ enum check_kind {
     CHECK_CACHE,           /* a record that contradicts its magazines */
     CHECK_DEPOT_LIST,      /* a list with a cycle, a stranger or a bad index, or, at rest,
                               without one of its magazines */
-    CHECK_BITMAP           /* a flag whose parent is clear */
+    CHECK_BITMAP,          /* a flag whose parent is clear */
+    CHECK_HOLDER           /* a session that is not live, in a row of holders */
 };
 
 struct check_finding {

@@ -26,6 +26,7 @@ static void link_locked(struct segment *segment, struct shm_depot *depot, uint32
     shm_store(&segment->magazine_links[magazine], shm_load(head));
     shm_step();
     shm_store(head, magazine + 1);
+    shm_store(&depot->stock, shm_load(&depot->stock) + n);
 }
 
 static void rebuild_locked(struct segment *segment, uint32_t d)
@@ -37,6 +38,7 @@ static void rebuild_locked(struct segment *segment, uint32_t d)
     shm_store(&depot->full, 0u);
     shm_store(&depot->partial, 0u);
     shm_store(&depot->empty, 0u);
+    shm_store(&depot->stock, UINT64_C(0));
     for (magazine = 0; magazine < segment->geometry.magazines; magazine++) {
         uint64_t word = shm_load_ordered(&segment->magazine_words[magazine]);
 
@@ -82,6 +84,13 @@ bool depot_has_stock(const struct segment *segment, uint32_t d)
     return shm_load(&depot->partial) || shm_load(&depot->full) || shm_load_ordered(&depot->dirty);
 }
 
+uint64_t depot_stock(const struct segment *segment, uint32_t d)
+{
+    uint64_t stock = shm_load(&segment->depots[d].stock), most = segment->geometry.max_capacity;
+
+    return stock < most ? stock : most;
+}
+
 bool depot_has_room(const struct segment *segment, uint32_t d)
 {
     const struct shm_depot *depot = &segment->depots[d];
@@ -103,6 +112,7 @@ static bool is_sound(const struct segment *segment, uint32_t d, uint32_t first, 
 static bool take_first_locked(struct segment *segment, uint32_t d, uint32_t *head, uint32_t me,
                               uint32_t *magazine, uint64_t *word)
 {
+    struct shm_depot *depot = &segment->depots[d];
     uint32_t first = shm_load(head);
     uint64_t seen;
 
@@ -115,6 +125,7 @@ static bool take_first_locked(struct segment *segment, uint32_t d, uint32_t *hea
             return false;
     }
     shm_store(head, shm_load(&segment->magazine_links[first - 1]));
+    shm_store(&depot->stock, shm_load(&depot->stock) - magazine_n(seen));
     shm_step();
     shm_store(magazine_at(segment, first - 1), magazine_n(seen));
     shm_step();
@@ -141,6 +152,27 @@ bool depot_take_room_locked(struct segment *segment, uint32_t d, uint32_t me, ui
 
     return take_first_locked(segment, d, &depot->empty, me, magazine, word) ||
            take_first_locked(segment, d, &depot->partial, me, magazine, word);
+}
+
+bool depot_pick_locked(struct segment *segment, uint32_t d, uint32_t magazine, uint32_t me,
+                       uint64_t *word)
+{
+    uint64_t seen = shm_load_ordered(&segment->magazine_words[magazine]);
+
+    if (magazine_owner(seen) != owner_of_depot(d))
+        return false;
+    shm_store_ordered(&segment->depots[d].dirty, 1u);
+    shm_store(magazine_at(segment, magazine), magazine_n(seen));
+    shm_step();
+    if (!magazine_pass(segment, magazine, &seen, me, 0))
+        return false;
+    *word = seen;
+    return true;
+}
+
+void depot_put_back_locked(struct segment *segment, uint32_t d, uint32_t magazine, uint64_t word)
+{
+    magazine_pass(segment, magazine, &word, owner_of_depot(d), magazine_count(segment, magazine));
 }
 
 void depot_give_locked(struct segment *segment, uint32_t d, uint32_t magazine, uint64_t word)

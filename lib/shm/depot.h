@@ -37,6 +37,9 @@ void depot_unlock(struct segment *segment, uint32_t d);
 bool depot_has_stock(const struct segment *segment, uint32_t d);
 bool depot_has_room(const struct segment *segment, uint32_t d);
 
+/* How many idle slots its lists have.  A hint. */
+uint64_t depot_stock(const struct segment *segment, uint32_t d);
+
 /* With the lock held.  Take a magazine for `me`, its count set: one with entries
  * (partial before full, so that partial ones become empty), or one with room
  * (empty before partial).  False when there is none. */
@@ -49,5 +52,12 @@ bool depot_take_room_locked(struct segment *segment, uint32_t d, uint32_t me, ui
  * to the depot with the entries its count says.  Nothing happens when it is no
  * longer the caller's. */
 void depot_give_locked(struct segment *segment, uint32_t d, uint32_t magazine, uint64_t word);
+
+/* With the lock held.  Takes just this magazine for `me`, its count set, out of the middle of its
+ * list, and puts it back; the lists are out of date from then on (dirty), and rebuilt by the next
+ * locker.  False when the depot does not have it. */
+bool depot_pick_locked(struct segment *segment, uint32_t d, uint32_t magazine, uint32_t me,
+                       uint64_t *word);
+void depot_put_back_locked(struct segment *segment, uint32_t d, uint32_t magazine, uint64_t word);
 
 #endif

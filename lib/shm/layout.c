@@ -21,7 +21,7 @@
 #define LIBC_KIND 2u
 #endif
 
-_Static_assert(sizeof(struct shm_session) == LAYOUT_LINE, "a session record is a line");
+_Static_assert(sizeof(struct shm_session) == 2 * LAYOUT_LINE, "a session record is two lines");
 _Static_assert(sizeof(struct shm_depot) == 2 * LAYOUT_LINE, "a depot is two lines");
 _Static_assert(sizeof(struct shm_cache) == 2 * LAYOUT_LINE, "a cache record is two lines");
 _Static_assert(sizeof(struct shm_header) <= 1024, "the header fits its part");
@@ -81,6 +81,18 @@ static void plan_bitmap(struct geometry *g)
     } while (bits > 1);
 }
 
+static uint64_t magazine_bytes(const struct geometry *g)
+{
+    return (g->magazine_size + UINT64_C(1)) * sizeof(uint32_t);
+}
+
+uint32_t geometry_magazines(const struct geometry *geometry, uint64_t capacity)
+{
+    uint32_t size = geometry->magazine_size;
+
+    return size ? (uint32_t)((capacity + size - 1) / size) + 2 * geometry->caches : 0;
+}
+
 int geometry_plan(struct geometry *geometry, const struct pool_spec *spec, struct reason *why)
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -100,9 +112,10 @@ int geometry_plan(struct geometry *geometry, const struct pool_spec *spec, struc
     g.depots = DEPOTS;
     /* Each cache holds two, the depots the rest: even with every slot idle in full
      * magazines of the depots there is one with room for each cache. */
-    if (g.magazine_size)
-        g.magazines =
-            (uint32_t)((g.max_capacity + g.magazine_size - 1) / g.magazine_size) + 2 * g.caches;
+    g.magazines = geometry_magazines(&g, g.max_capacity);
+    g.flags = spec->flags;
+    if (g.flags & SPEC_SHARING)
+        g.row_words = (g.sessions + 63) / 64;
     plan_bitmap(&g);
     for (level = 0; level < g.levels; level++)
         bitmap_words += g.level_words[level];
@@ -113,10 +126,11 @@ int geometry_plan(struct geometry *geometry, const struct pool_spec *spec, struc
     g.caches_at = place(&end, (uint64_t)g.caches * sizeof(struct shm_cache));
     g.magazine_words_at = place(&end, (uint64_t)g.magazines * sizeof(uint64_t));
     g.magazine_links_at = place(&end, (uint64_t)g.magazines * sizeof(uint32_t));
-    g.magazines_at = place(&end, (uint64_t)g.magazines * (g.magazine_size + 1) * sizeof(uint32_t));
-    g.words_at = place(&end, g.max_capacity * sizeof(uint64_t));
     g.bitmap_at = place(&end, bitmap_words * sizeof(uint64_t));
-    g.holders_at = end;
+    g.magazines_at = place(&end, g.magazines * magazine_bytes(&g));
+    g.words_at = place(&end, g.max_capacity * sizeof(uint64_t));
+    g.notes_at = place(&end, g.flags & SPEC_NOTES ? g.max_capacity * sizeof(uint64_t) : 0);
+    g.holders_at = place(&end, g.max_capacity * g.row_words * sizeof(uint64_t));
     g.guard_at = round_up(end, page);
     g.objects_at = g.guard_at + page;
     if (__builtin_mul_overflow(g.stride, g.max_capacity, &object_bytes))
@@ -133,6 +147,45 @@ int geometry_plan(struct geometry *geometry, const struct pool_spec *spec, struc
     return 0;
 }
 
+/* ---------------------------------------------------------------- extents */
+
+/* Adds units [from, to) of a part; fixed parts come with the first capacity. */
+static unsigned add_extent(struct extent *extents, unsigned count, uint64_t at, uint64_t from,
+                           uint64_t to, uint64_t unit)
+{
+    if (from >= to || unit == 0)
+        return count;
+    extents[count].from = at + from * unit;
+    extents[count].length = (to - from) * unit;
+    return count + 1;
+}
+
+unsigned geometry_extents(const struct geometry *geometry, uint64_t from, uint64_t to,
+                          struct extent extents[EXTENTS_MAX])
+{
+    const struct geometry *g = geometry;
+    uint32_t magazines = from ? geometry_magazines(g, from) : 0;
+    unsigned count = 0;
+
+    if (from == 0)
+        count = add_extent(extents, count, 0, 0, g->magazines_at, 1);
+    count = add_extent(extents, count, g->magazines_at, magazines, geometry_magazines(g, to),
+                       magazine_bytes(g));
+    count = add_extent(extents, count, g->words_at, from, to, sizeof(uint64_t));
+    if (g->flags & SPEC_NOTES)
+        count = add_extent(extents, count, g->notes_at, from, to, sizeof(uint64_t));
+    count = add_extent(extents, count, g->holders_at, from, to, g->row_words * sizeof(uint64_t));
+    return add_extent(extents, count, g->objects_at, from, to, g->stride);
+}
+
+struct extent geometry_objects_above(const struct geometry *geometry, uint64_t capacity)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t from = round_up(geometry->objects_at + capacity * geometry->stride, page);
+
+    return (struct extent){from, from < geometry->total ? geometry->total - from : 0};
+}
+
 void segment_bind(struct segment *segment, void *base, const struct geometry *geometry)
 {
     char *bytes = base;
@@ -147,6 +200,8 @@ void segment_bind(struct segment *segment, void *base, const struct geometry *ge
     segment->magazine_links = (void *)(bytes + geometry->magazine_links_at);
     segment->magazines = (void *)(bytes + geometry->magazines_at);
     segment->words = (void *)(bytes + geometry->words_at);
+    segment->notes = geometry->flags & SPEC_NOTES ? (void *)(bytes + geometry->notes_at) : NULL;
+    segment->holders = geometry->row_words ? (void *)(bytes + geometry->holders_at) : NULL;
     segment->bitmap = (void *)(bytes + geometry->bitmap_at);
     segment->objects = bytes + geometry->objects_at;
 }
@@ -207,12 +262,20 @@ int segment_format(struct segment *segment, void *base, const struct pool_spec *
     header->max_sessions = spec->max_sessions;
     header->type_version = spec->type_version;
     header->lifetime = spec->lifetime;
+    header->flags = spec->flags;
+    header->growth = spec->growth;
+    header->growth_amount = spec->growth_amount;
+    header->growth_factor = spec->growth_factor;
+    header->low_water = spec->low_water;
+    header->on_death = spec->on_death;
+    header->quarantine_ms = spec->quarantine_ms;
     header->magazine_size = geometry->magazine_size;
     header->depots = geometry->depots;
     header->objects_at = geometry->objects_at;
     memcpy(header->name, spec->name, sizeof header->name);
     memcpy(header->type_name, spec->type_name, sizeof header->type_name);
     header->checksum = checksum_of(header);
+    shm_store_release(&header->reserved, spec->capacity);
     shm_store_release(&header->published, spec->capacity);
     shm_store_release(&header->magic, LAYOUT_MAGIC);
     *segment = made;
@@ -229,12 +292,13 @@ static int check_version(const struct shm_header *seen, struct reason *why)
                           "the segment is not a published fastalloc pool (magic 0x%016" PRIx64
                           "): its creator may have died",
                           seen->magic);
-    if (seen->major != LAYOUT_MAJOR || seen->flags)
+    if (seen->major != LAYOUT_MAJOR || seen->flags & ~(uint64_t)SPEC_FLAGS)
         return reason_set(why, FASTALLOC_E_VERSION,
                           "the pool has layout %u.%u with features 0x%" PRIx64
-                          ", this library layout %u.%u with none: bring library and daemon to "
+                          ", this library layout %u.%u with 0x%x: bring library and daemon to "
                           "one version",
-                          seen->major, seen->minor, seen->flags, LAYOUT_MAJOR, LAYOUT_MINOR);
+                          seen->major, seen->minor, seen->flags, LAYOUT_MAJOR, LAYOUT_MINOR,
+                          SPEC_FLAGS);
     if (memcmp(&seen->fingerprint, &mine, sizeof mine))
         return reason_set(why, FASTALLOC_E_VERSION,
                           "the pool was made by a program of another kind (%u-byte words, "
@@ -298,6 +362,13 @@ int segment_attach(struct segment *segment, void *base, uint64_t size, struct po
     read.alignment = seen.alignment;
     read.capacity = seen.capacity;
     read.max_capacity = seen.max_capacity;
+    read.flags = (uint32_t)seen.flags;
+    read.growth = seen.growth;
+    read.growth_amount = seen.growth_amount;
+    read.growth_factor = seen.growth_factor;
+    read.low_water = seen.low_water;
+    read.on_death = seen.on_death;
+    read.quarantine_ms = seen.quarantine_ms;
     error = check_shape(&seen, &read, &geometry, size, why);
     if (error)
         return error;
@@ -315,6 +386,13 @@ uint64_t segment_capacity(const struct segment *segment)
     uint64_t published = shm_load_acquire(&segment->header->published);
 
     return published < segment->geometry.max_capacity ? published : segment->geometry.max_capacity;
+}
+
+uint64_t segment_reserved(const struct segment *segment)
+{
+    uint64_t reserved = shm_load_acquire(&segment->header->reserved);
+
+    return reserved < segment->geometry.max_capacity ? reserved : segment->geometry.max_capacity;
 }
 
 uint32_t segment_state(const struct segment *segment)

@@ -5,8 +5,11 @@
  * One segment of shared memory holds one pool:
  *
  *   header | sessions | depots | caches | magazine words | magazine links |
- *   magazines | slot words | return bitmap | (holders) | guard page | objects
+ *   return bitmap | magazines | slot words | (notes) | (holders) | guard page | objects
  *
+ * All of it is laid out, and mapped, for the pool's maximum.  The parts up to the bitmap
+ * have their memory from the start; of the others only what the capacity needs is
+ * reserved, and more as it grows (growth.h).
  * Metadata is out of band: objects lie alone on their pages, behind a guard
  * page.  Types are of fixed width, references are indices, there are no
  * pointers.  Every part begins on a cache line, the objects on a page.
@@ -38,7 +41,7 @@
 #include <stdint.h>
 
 #define LAYOUT_MAGIC UINT64_C(0x636f6c6c61747366) /* "fstalloc", little-endian */
-#define LAYOUT_MAJOR 1u
+#define LAYOUT_MAJOR 2u
 #define LAYOUT_MINOR 0u
 #define LAYOUT_LINE 64u /* the unit that parts are aligned to */
 
@@ -57,16 +60,36 @@ struct geometry {
     uint32_t caches;
     uint32_t sessions; /* records 1 to `sessions`; record 0 is unused */
     uint32_t depots;
-    uint32_t levels; /* of the return bitmap */
+    uint32_t flags;     /* features: SPEC_... */
+    uint32_t row_words; /* 64-bit words of a row of holders; 0: the pool does not share */
+    uint32_t levels;    /* of the return bitmap */
     uint64_t level_words[6];
-    uint64_t sessions_at, depots_at, caches_at, magazine_words_at, magazine_links_at, magazines_at,
-        words_at, bitmap_at, holders_at, guard_at, objects_at;
+    uint64_t sessions_at, depots_at, caches_at, magazine_words_at, magazine_links_at, bitmap_at,
+        magazines_at, words_at, notes_at, holders_at, guard_at, objects_at;
     uint64_t total; /* bytes of the segment, whole pages */
 };
 
 /* Computes the geometry of a completed spec (spec_complete()).  Returns 0 or
  * FASTALLOC_E_OVERFLOW, FASTALLOC_E_LIMIT. */
 int geometry_plan(struct geometry *geometry, const struct pool_spec *spec, struct reason *why);
+
+/* Bytes of the segment. */
+struct extent {
+    uint64_t from, length;
+};
+#define EXTENTS_MAX 6
+
+/* What has to have memory before the capacity can go from `from` slots to `to`, beyond what
+ * `from` needs; with `from` 0 everything that `to` needs.  Returns how many there are.  They
+ * may overlap the pages of what `from` has. */
+unsigned geometry_extents(const struct geometry *geometry, uint64_t from, uint64_t to,
+                          struct extent extents[EXTENTS_MAX]);
+
+/* The whole pages of objects that only slots from `capacity` on touch. */
+struct extent geometry_objects_above(const struct geometry *geometry, uint64_t capacity);
+
+/* How many magazines a pool of that capacity may use. */
+uint32_t geometry_magazines(const struct geometry *geometry, uint64_t capacity);
 
 /* ------------------------------------------------------ records, as stored */
 
@@ -95,22 +118,30 @@ struct shm_header {
     uint32_t type_version, lifetime;
     uint32_t magazine_size, depots;
     uint64_t objects_at;
-    uint64_t flags; /* features of the pool, none yet; unknown ones are refused */
+    uint64_t flags; /* features of the pool, SPEC_...; unknown ones are refused */
+    uint32_t growth, on_death, quarantine_ms, unused;
+    uint64_t growth_amount, low_water;
+    double growth_factor;
     char name[SPEC_NAME_MAX + 1];
     char type_name[SPEC_TYPE_NAME_MAX + 1];
     uint64_t checksum; /* of all above but the magic: damage, not malice, is what it finds */
 
     /* Seldom written.  A line of their own each, not to disturb each other. */
     uint32_t state __attribute__((aligned(LAYOUT_LINE))); /* POOL_... */
-    uint32_t sweeps;                                      /* begun so far, for thieves to notice */
+    uint32_t sweeps, swept; /* works of the sweeper's role: begun, ended (bitmap.h) */
     uint64_t pid_namespace; /* of everybody attached; 0 until the first */
     uint64_t root;          /* a handle, the users' */
-    uint64_t published;     /* capacity now: grows, never above max_capacity */
+    uint64_t published;     /* capacity now, never above max_capacity */
+    uint64_t reserved;      /* the highest capacity so far: the metadata below has memory */
+    uint64_t growth_asked;  /* the capacity at which somebody last asked for more ahead of need */
+    uint64_t next_deadline; /* of notes, in their unit; 0: none: notes.h */
+    uint32_t heir;          /* a session; 0: none */
+    uint32_t growths;       /* so far, to show */
 
     uint64_t bump __attribute__((aligned(LAYOUT_LINE))); /* slots below were used (a hint) */
     uint64_t magazine_bump;                              /* magazines below were used (a hint) */
 
-    /* For waiting (futex words): free_epoch counts, waiters asks for a wake. */
+    /* For waiting: wait.h. */
     uint32_t free_epoch __attribute__((aligned(LAYOUT_LINE)));
     uint32_t waiters;
 };
@@ -134,13 +165,18 @@ struct shm_session {
     uint32_t begun, ended;             /* works on the return bitmap: bitmap.h */
     uint64_t started;                  /* seconds since 1970, to show */
     char comm[SESSION_COMM_MAX];       /* the program's name, to show */
-} __attribute__((aligned(LAYOUT_LINE)));
+
+    uint32_t inherited __attribute__((aligned(LAYOUT_LINE))); /* futex word: counts what came */
+    uint32_t unused;
+    uint64_t reserved[7]; /* statistics */
+} __attribute__((aligned(2 * LAYOUT_LINE)));
 
 struct shm_depot {
     pthread_mutex_t mutex;         /* robust, process-shared; touched by lock.c alone */
     uint32_t dirty;                /* the lists are out of date: rebuild under the lock */
     uint32_t full, partial, empty; /* heads: magazine index + 1, 0 at the end */
     uint64_t rebuilds;             /* how often, to show */
+    uint64_t stock;                /* idle slots in the lists, as these are derived */
 } __attribute__((aligned(2 * LAYOUT_LINE)));
 
 struct shm_cache {
@@ -174,6 +210,8 @@ struct segment {
     uint32_t *magazine_links;
     uint32_t *magazines; /* (magazine_size + 1) words each: count, entries */
     uint64_t *words;     /* slot words */
+    uint64_t *notes;     /* NULL in pools without */
+    uint64_t *holders;   /* rows of geometry.row_words; NULL in pools that do not share */
     uint64_t *bitmap;    /* all levels, the leaves first */
     char *objects;
 };
@@ -196,6 +234,10 @@ int segment_attach(struct segment *segment, void *base, uint64_t size, struct po
 
 /* Slots usable now: reads `published` once and bounds it. */
 uint64_t segment_capacity(const struct segment *segment);
+
+/* Slots whose words can be looked at: reads `reserved` once and bounds it.  Never falls;
+ * every handle ever given out is below it. */
+uint64_t segment_reserved(const struct segment *segment);
 
 /* The pool's state, POOL_...; anything else reads as POOL_POISONED. */
 uint32_t segment_state(const struct segment *segment);

@@ -31,9 +31,9 @@ bool revoke_begin(struct segment *segment, const struct actor *actor, struct rev
         revocation->works = calloc(segment->geometry.sessions + 1, sizeof *revocation->works);
     if (!revocation->notes || !revocation->works)
         return false;
-    revocation->sweeps = shm_load_ordered(&segment->header->sweeps);
+    revocation->swept = shm_load_ordered(&segment->header->swept);
     for (s = 1; s <= segment->geometry.sessions; s++)
-        revocation->works[s] = shm_load_ordered(&segment->sessions[s].begun);
+        revocation->works[s] = shm_load_ordered(&segment->sessions[s].ended);
     for (c = 0; c < segment->geometry.caches; c++) {
         struct shm_cache *record = &segment->caches[c];
 
@@ -113,35 +113,54 @@ static bool some_in_transit(const struct segment *segment)
     return owned > held;
 }
 
-/* Whether somebody is at work on the return bitmap, or a sweep is under way; or was
- * when it died. */
-static bool some_at_work(const struct segment *segment)
+/* What a pair of counts, begun and ended, says of works on the bitmap since `noted` of them
+ * were ended: none; some, all over; or some under way, or left so by a death. */
+static enum revoke_result look_at_works(const uint32_t *begun, const uint32_t *ended,
+                                        uint32_t noted)
+{
+    uint32_t now = shm_load_ordered(begun);
+
+    if (now == noted)
+        return REVOKE_NONE;
+    return shm_load_ordered(ended) == now ? REVOKE_AGAIN : REVOKE_BUSY;
+}
+
+/* Whether a session is in its sweep, or was when its sweeper died. */
+static bool some_dying(const struct segment *segment)
 {
     uint32_t s;
 
-    for (s = 1; s <= segment->geometry.sessions; s++) {
-        const struct shm_session *record = &segment->sessions[s];
-
-        if (shm_load_ordered(&record->ended) != shm_load_ordered(&record->begun) ||
-            shm_load_ordered(&record->state) == SESSION_DYING)
+    for (s = 1; s <= segment->geometry.sessions; s++)
+        if (shm_load_ordered(&segment->sessions[s].state) == SESSION_DYING)
             return true;
-    }
     return false;
 }
 
-static bool some_changed(const struct segment *segment, const struct actor *actor,
-                         const struct revocation *revocation)
+/* Whether anything has happened since step 1 that may have hidden a slot.  `busy` is what
+ * has been found so far. */
+static enum revoke_result judge(const struct segment *segment, const struct actor *actor,
+                                const struct revocation *revocation, bool busy)
 {
+    const struct shm_header *header = segment->header;
+    enum revoke_result role = look_at_works(&header->sweeps, &header->swept, revocation->swept);
+    bool again = role == REVOKE_AGAIN;
     uint32_t c, s;
 
+    busy |= role == REVOKE_BUSY;
+    for (s = 1; s <= segment->geometry.sessions; s++) {
+        const struct shm_session *record = &segment->sessions[s];
+        enum revoke_result works =
+            look_at_works(&record->begun, &record->ended, revocation->works[s]);
+
+        again |= works == REVOKE_AGAIN;
+        busy |= works == REVOKE_BUSY;
+    }
     for (c = 0; c < segment->geometry.caches; c++)
-        if (c != actor->cache &&
-            shm_load_ordered(&segment->caches[c].moves) != revocation->notes[c].moves)
-            return true;
-    for (s = 1; s <= segment->geometry.sessions; s++)
-        if (shm_load_ordered(&segment->sessions[s].begun) != revocation->works[s])
-            return true;
-    return shm_load_ordered(&segment->header->sweeps) != revocation->sweeps;
+        again |= c != actor->cache &&
+                 shm_load_ordered(&segment->caches[c].moves) != revocation->notes[c].moves;
+    if (again)
+        return REVOKE_AGAIN;
+    return busy ? REVOKE_BUSY : REVOKE_NONE;
 }
 
 enum revoke_result revoke_take(struct segment *segment, const struct actor *actor,
@@ -169,10 +188,10 @@ enum revoke_result revoke_take(struct segment *segment, const struct actor *acto
             break;
         }
     }
+    if (again)
+        return REVOKE_AGAIN;
     /* What is under way first, what has changed after it: else one could hide in the
      * time between the two looks. */
-    busy |= some_in_transit(segment) || some_at_work(segment);
-    if (again || some_changed(segment, actor, revocation))
-        return REVOKE_AGAIN;
-    return busy ? REVOKE_BUSY : REVOKE_NONE;
+    busy |= some_in_transit(segment) || some_dying(segment);
+    return judge(segment, actor, revocation, busy);
 }

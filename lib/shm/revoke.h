@@ -4,8 +4,9 @@
  * means what it says.
  *
  * The thief
- *   1. notes the count of sweeps, of every session its works on the bitmap, and of
- *      every cache its gate's epoch and its moves, and sets `revoked` in those in use;
+ *   1. notes how many works on the bitmap every session has ended, and the sweeper's role
+ *      (sweeps and the like), and of every cache its gate's epoch and its moves, and sets
+ *      `revoked` in those in use;
  *   2. has every processor that runs an attached process pass a barrier: from
  *      here on each owner either was busy before, and still shows it, or sees
  *      the mark at its next entry;
@@ -16,10 +17,11 @@
  *      the gate's epoch is as it was, then CASing the magazine's word from what
  *      was noted to its own.  One that is busy: comes back to it, a bounded time;
  *   5. has found all of them empty: checks that every magazine a session owns lies
- *      in a cache (else its holder is, or died, between a depot and a cache), that
- *      nobody is at work on the bitmap, that no sweep is under way, and then that
- *      nothing noted in 1 has changed.  If so, no slot was idle throughout:
- *      EXHAUSTED.  If not, begins again.
+ *      in a cache (else its holder is, or died, between a depot and a cache), that no
+ *      session is in its sweep, that no more works on the bitmap were *begun* than were ended
+ *      in 1 (else a slot that was RETURNED before 1 may have got its bit after 3), and
+ *      that no cache has moved.  If so, no slot was idle throughout: EXHAUSTED.  If not,
+ *      begins again.
  *
  * An owner who is awake is too quick for step 4: it clears the mark at its next
  * entry, nanoseconds later.  So whoever finds itself marked gives its cache
@@ -60,8 +62,8 @@ struct revoke_note {
 /* A round's notes. */
 struct revocation {
     struct revoke_note *notes; /* for each cache record */
-    uint32_t *works;           /* for each session, begun on the bitmap */
-    uint32_t sweeps;
+    uint32_t *works;           /* for each session, ended on the bitmap */
+    uint32_t swept;            /* the role's works that were ended */
 };
 
 /* Steps 1 and 2.  False without memory or barrier. */

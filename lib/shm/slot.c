@@ -4,6 +4,8 @@
  */
 #include "slot.h"
 
+#include "share.h"
+
 void slot_take(struct segment *segment, uint64_t index, uint64_t word, uint32_t me)
 {
     shm_store(&segment->words[index], word | me);
@@ -45,6 +47,39 @@ bool slot_return(struct segment *segment, uint64_t index, uint64_t word)
     return shm_cas(&segment->words[index], &word, slot_word(next, SLOT_RETURNED));
 }
 
+bool slot_mark(struct segment *segment, uint64_t index, uint64_t word, uint32_t owner)
+{
+    return shm_cas(&segment->words[index], &word, slot_word(slot_generation_of(word), owner));
+}
+
+bool slot_renew(struct segment *segment, uint64_t index, uint64_t word, uint32_t me,
+                uint64_t *renewed)
+{
+    uint64_t next = slot_generation_next(slot_generation_of(word), segment->geometry.index_bits);
+
+    if (!shm_cas(&segment->words[index], &word, slot_word(next, me)))
+        return false;
+    *renewed = slot_word(next, me);
+    return true;
+}
+
+bool slot_withdraw(struct segment *segment, uint64_t index, uint64_t word)
+{
+    uint32_t bits = segment->geometry.index_bits;
+    uint64_t generation = slot_generation_of(word);
+
+    if (word == 0)
+        generation = slot_generation_within(shm_load(&segment->header->first_generation), bits);
+    else if (slot_owner_of(word) != SLOT_RETURNED)
+        generation = slot_generation_next(generation, bits);
+    return shm_cas(&segment->words[index], &word, slot_word(generation, SLOT_WITHDRAWN));
+}
+
+static bool is_free(uint32_t owner)
+{
+    return owner == SLOT_IDLE || owner == SLOT_RETURNED || owner == SLOT_WITHDRAWN;
+}
+
 /* Says what a handle is, that is not the live slot `word` says there is. */
 static int diagnose(const struct segment *segment, fastalloc_handle handle, uint64_t word)
 {
@@ -58,10 +93,12 @@ static int diagnose(const struct segment *segment, fastalloc_handle handle, uint
      * out here: another pool's handle, or none at all. */
     if (mine == 0 || word == 0 || ((mine - first) & last) > ((now - first) & last))
         return FASTALLOC_E_HANDLE;
-    if (now == slot_generation_next(mine, bits) && (owner == SLOT_IDLE || owner == SLOT_RETURNED))
+    if (now == slot_generation_next(mine, bits) && is_free(owner))
         return FASTALLOC_E_DOUBLE_FREE;
-    if (now == mine && (owner == SLOT_IDLE || owner == SLOT_RETURNED))
+    if (now == mine && is_free(owner))
         return FASTALLOC_E_HANDLE; /* of this generation none was given out yet */
+    if (now == mine && (owner == SLOT_SHARED || share_closer(segment, owner)))
+        return FASTALLOC_E_SHARING;
     return FASTALLOC_E_STALE;
 }
 
@@ -69,7 +106,7 @@ int slot_diagnose(const struct segment *segment, fastalloc_handle handle)
 {
     uint64_t index = slot_index(segment, handle);
 
-    if (index >= segment->geometry.max_capacity)
+    if (index >= segment_reserved(segment))
         return FASTALLOC_E_HANDLE;
     return diagnose(segment, handle, shm_load(&segment->words[index]));
 }
@@ -81,7 +118,7 @@ int slot_own(struct segment *segment, fastalloc_handle handle, uint32_t me, uint
     uint64_t seen, mine = slot_word(generation, me);
     uint32_t owner;
 
-    if (index >= segment->geometry.max_capacity)
+    if (index >= segment_reserved(segment))
         return FASTALLOC_E_HANDLE;
     seen = shm_load(&segment->words[index]);
     for (;;) {
@@ -104,7 +141,7 @@ int slot_give(struct segment *segment, fastalloc_handle handle, uint32_t from, u
     uint64_t generation = handle >> segment->geometry.index_bits;
     uint64_t seen = slot_word(generation, from);
 
-    if (index >= segment->geometry.max_capacity)
+    if (index >= segment_reserved(segment))
         return FASTALLOC_E_HANDLE;
     if (shm_cas(&segment->words[index], &seen, slot_word(generation, to)))
         return 0;

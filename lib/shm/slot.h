@@ -16,6 +16,10 @@
  *      |                                          v
  *   (never)   claim_returned: CAS g|me   returned g|RETURNED, flagged in the bitmap
  *
+ *   live --- share.h ---> g|SHARED <---> g|closing, session ---> live g+1|session
+ *   live --- notes.h ---> g|ANYONE, g|QUARANTINED
+ *   idle, returned, never used --- growth.h ---> g|WITHDRAWN ---> g|RETURNED
+ *
  *   zero: never used --- claim_fresh: CAS first_generation|me ---> live
  *
  * `take` and `put` are plain stores: the caller owns, beyond doubt, the magazine
@@ -38,6 +42,7 @@
 
 enum slot_owner {
     SLOT_IDLE = 0,
+    SLOT_WITHDRAWN = 0xfffb, /* above the capacity: shrunk away */
     SLOT_QUARANTINED = 0xfffc,
     SLOT_SHARED = 0xfffd,
     SLOT_ANYONE = 0xfffe,
@@ -116,6 +121,18 @@ bool slot_claim_returned(struct segment *segment, uint64_t index, uint32_t me);
 /* CAS from `word` (a live one) to the next generation, RETURNED.  The caller sets
  * the bitmap's bit next.  False: the word has changed. */
 bool slot_return(struct segment *segment, uint64_t index, uint64_t word);
+
+/* CAS from `word` to the same generation with another owner: a session, or one of the reserved
+ * ones.  False: the word has changed. */
+bool slot_mark(struct segment *segment, uint64_t index, uint64_t word, uint32_t owner);
+
+/* CAS from `word` to the next generation, owned by `me`: *renewed.  False: the word has changed. */
+bool slot_renew(struct segment *segment, uint64_t index, uint64_t word, uint32_t me,
+                uint64_t *renewed);
+
+/* CAS from `word`, the caller's own live one, a returned one or 0 (never used), to WITHDRAWN; of
+ * the next generation if it was live.  False: the word has changed. */
+bool slot_withdraw(struct segment *segment, uint64_t index, uint64_t word);
 
 /* Makes `me` the owner of a live slot by CAS, from whichever session has it, or
  * from ANYONE.  *word gets g|me.  Returns 0 (also when it was `me`'s already),

@@ -6,11 +6,16 @@
 
 #include <fastalloc/fastalloc.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ALIGNMENT_MAX 4096u
 #define NATURAL_ALIGNMENT_MAX 16u
+#define METADATA_PER_SLOT 16u /* bytes, at most, without notes and holders */
+#define GROWTH_DEFAULT_TIMES 1024u
+#define GROWTH_DEFAULT_LEAST 65536u
 
 /* The length of the UTF-8 character at `s` (`left` bytes remain), 0 if it is
  * none: overlong forms, surrogates and what is past U+10FFFF included. */
@@ -112,6 +117,104 @@ static int check_counts(const struct pool_spec *spec, struct reason *why)
     return 0;
 }
 
+/* ---------------------------------------------------------------- growth */
+
+static int check_growth(const struct pool_spec *spec, struct reason *why)
+{
+    switch (spec->growth) {
+    case FASTALLOC_GROWTH_NONE:
+        break;
+    case FASTALLOC_GROWTH_LINEAR:
+        if (spec->growth_amount == 0)
+            return reason_set(why, FASTALLOC_E_GROWTH,
+                              "linear growth by 0 slots is none: set growth_amount");
+        break;
+    case FASTALLOC_GROWTH_EXPONENTIAL:
+        if (!isfinite(spec->growth_factor) || spec->growth_factor <= 1)
+            return reason_set(why, FASTALLOC_E_GROWTH,
+                              "growth factor %g is no growth: it has to be finite and above 1, "
+                              "such as 2",
+                              spec->growth_factor);
+        break;
+    default:
+        return reason_set(why, FASTALLOC_E_GROWTH,
+                          "growth strategy %u is unknown: use FASTALLOC_GROWTH_NONE, _LINEAR, "
+                          "_EXPONENTIAL or _CUSTOM",
+                          spec->growth);
+    }
+    return 0;
+}
+
+/* For a pool that grows and does not say how far. */
+static uint64_t default_maximum(const struct pool_spec *spec)
+{
+    uint64_t pages = (uint64_t)sysconf(_SC_PHYS_PAGES), page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t fit = pages * page / 2 / (spec->object_size + spec->alignment + METADATA_PER_SLOT);
+    uint64_t most = spec->capacity < SPEC_CAPACITY_MAX / GROWTH_DEFAULT_TIMES
+                        ? spec->capacity * GROWTH_DEFAULT_TIMES
+                        : SPEC_CAPACITY_MAX;
+
+    if (most < GROWTH_DEFAULT_LEAST)
+        most = GROWTH_DEFAULT_LEAST;
+    if (most > fit)
+        most = fit;
+    return most > spec->capacity ? most : spec->capacity;
+}
+
+uint64_t spec_next_capacity(const struct pool_spec *spec, uint64_t capacity, uint64_t increment)
+{
+    uint64_t room = spec->max_capacity > capacity ? spec->max_capacity - capacity : 0;
+    double step;
+
+    if (!increment)
+        switch (spec->growth) {
+        case FASTALLOC_GROWTH_LINEAR:
+            increment = spec->growth_amount;
+            break;
+        case FASTALLOC_GROWTH_EXPONENTIAL:
+            step = (double)capacity * (spec->growth_factor - 1);
+            increment = step < 1 ? 1 : step < (double)room ? (uint64_t)step : room;
+            break;
+        default:
+            break;
+        }
+    return capacity + (increment < room ? increment : room);
+}
+
+uint64_t spec_low_water(const struct pool_spec *spec, uint64_t capacity)
+{
+    if (spec->growth == FASTALLOC_GROWTH_NONE || spec->low_water == SPEC_NO_LOW_WATER)
+        return 0;
+    if (spec->low_water)
+        return spec->low_water;
+    return capacity >= SPEC_LOW_WATER_FROM ? capacity / 8 : 0;
+}
+
+/* ------------------------------------------------------------ all of it */
+
+static int check_policy(const struct pool_spec *spec, struct reason *why)
+{
+    if (spec->flags & ~SPEC_FLAGS)
+        return reason_set(why, FASTALLOC_E_INVALID, "features 0x%x are unknown to this version",
+                          spec->flags & ~SPEC_FLAGS);
+    if (spec->on_death > FASTALLOC_HEIR)
+        return reason_set(why, FASTALLOC_E_INVALID,
+                          "on_death %u is unknown: use FASTALLOC_RECLAIM, FASTALLOC_QUARANTINE or "
+                          "FASTALLOC_HEIR",
+                          spec->on_death);
+    if (spec->quarantine_ms && spec->on_death != FASTALLOC_QUARANTINE)
+        return reason_set(why, FASTALLOC_E_INVALID,
+                          "quarantine_ms is %u, but nothing is quarantined: set on_death to "
+                          "FASTALLOC_QUARANTINE",
+                          spec->quarantine_ms);
+    if (spec->flags & SPEC_SHARING && spec->max_sessions > SPEC_SHARING_SESSIONS_MAX)
+        return reason_set(why, FASTALLOC_E_LIMIT,
+                          "max_sessions %u is above the limit of %u for a pool with "
+                          "FASTALLOC_SHARING",
+                          spec->max_sessions, SPEC_SHARING_SESSIONS_MAX);
+    return 0;
+}
+
 int spec_complete(struct pool_spec *spec, struct reason *why)
 {
     uint64_t stride, bytes;
@@ -123,7 +226,10 @@ int spec_complete(struct pool_spec *spec, struct reason *why)
     if (!spec->alignment)
         spec->alignment = natural_alignment(spec->object_size);
     if (!spec->max_capacity)
-        spec->max_capacity = spec->capacity;
+        spec->max_capacity =
+            spec->growth == FASTALLOC_GROWTH_NONE ? spec->capacity : default_maximum(spec);
+    if (spec->on_death == FASTALLOC_QUARANTINE || spec->on_death == FASTALLOC_HEIR)
+        spec->flags |= SPEC_NOTES;
     if (!spec->max_threads)
         spec->max_threads = SPEC_THREADS_DEFAULT;
     if (!spec->max_sessions)
@@ -157,9 +263,11 @@ int spec_complete(struct pool_spec *spec, struct reason *why)
                           "lifetime %u is unknown: use FASTALLOC_UNTIL_LAST_DETACH or "
                           "FASTALLOC_PERSISTENT",
                           spec->lifetime);
-    if (spec->flags)
-        return reason_set(why, FASTALLOC_E_INVALID, "features 0x%x are unknown to this version",
-                          spec->flags);
+    error = check_growth(spec, why);
+    if (!error)
+        error = check_policy(spec, why);
+    if (error)
+        return error;
     if (spec->mode & ~0666u)
         return reason_set(why, FASTALLOC_E_INVALID,
                           "mode 0%o has bits other than 0666: read and write, for owner, group "

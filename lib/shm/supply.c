@@ -16,6 +16,7 @@
 #include "magazine.h"
 #include "revoke.h"
 #include "slot.h"
+#include "wait.h"
 
 #include <time.h>
 
@@ -234,19 +235,23 @@ static bool take_returned(struct segment *segment, const struct actor *actor, ui
     return claim_many(segment, actor, &turn, claim_returned, index);
 }
 
-/* In a pool without magazines: the slot words themselves, at most a few hundred. */
-static bool take_by_looking(struct segment *segment, const struct actor *actor, uint64_t *index)
+/* In a pool without magazines: the slot words themselves, at most a few hundred.  A slot that is
+ * withdrawn, below the capacity, may be given back. */
+static int take_by_looking(struct segment *segment, const struct actor *actor, uint64_t *index)
 {
     uint64_t at, capacity = segment_capacity(segment);
+    bool withdrawn = false;
 
-    for (at = 0; at < capacity; at++)
+    for (at = 0; at < capacity; at++) {
         if (slot_claim_returned(segment, at, actor->session) ||
             slot_claim_fresh(segment, at, actor->session)) {
             bitmap_clear(segment, at);
             *index = at;
-            return true;
+            return 0;
         }
-    return false;
+        withdrawn |= slot_owner_of(shm_load_ordered(&segment->words[at])) == SLOT_WITHDRAWN;
+    }
+    return withdrawn ? FASTALLOC_E_STALLED : FASTALLOC_E_EXHAUSTED;
 }
 
 /* --------------------------------------------------------- other caches */
@@ -338,16 +343,18 @@ static int verdict(enum revoke_result result, enum outcome ordinary)
 
 /* Nothing in the ordinary sources at first sight: finds a slot, or proof that
  * there is none, or by the deadline that the way to some is barred. */
-static int insist(struct segment *segment, const struct actor *actor, uint64_t *index)
+static int insist(struct segment *segment, const struct actor *actor, uint64_t patience_us,
+                  uint64_t *index)
 {
-    struct timespec deadline = lock_deadline(SUPPLY_PATIENCE_US);
+    struct timespec deadline =
+        lock_deadline((long)(patience_us < SUPPLY_PATIENCE_US ? patience_us : SUPPLY_PATIENCE_US));
     struct revocation revocation = {.notes = NULL};
     enum revoke_result result = REVOKE_AGAIN;
     unsigned pause = PAUSE_FIRST_US;
     int error;
 
     if (segment->geometry.caches == 0)
-        return take_by_looking(segment, actor, index) ? 0 : FASTALLOC_E_EXHAUSTED;
+        return take_by_looking(segment, actor, index);
     do {
         struct timespec round = lock_deadline(ROUND_PATIENCE_US);
         enum outcome ordinary;
@@ -370,15 +377,15 @@ static int insist(struct segment *segment, const struct actor *actor, uint64_t *
     return error;
 }
 
-int supply_alloc(struct segment *segment, const struct actor *actor, uint64_t *index,
-                 uint64_t *word)
+int supply_alloc(struct segment *segment, const struct actor *actor, uint64_t patience_us,
+                 uint64_t *index, uint64_t *word)
 {
     uint64_t found;
     int error = 0;
 
     yield_to_thief(segment, actor);
     if (take_ordinary(segment, actor, NULL, &found) != FOUND)
-        error = insist(segment, actor, &found);
+        error = insist(segment, actor, patience_us, &found);
     if (error)
         return error;
     *index = found;
@@ -416,13 +423,21 @@ static bool make_room(struct segment *segment, const struct actor *actor)
     return false;
 }
 
+/* Into the cache, if there is one and can be room in it. */
+static bool keep_cached(struct segment *segment, const struct actor *actor, uint64_t index,
+                        uint64_t word)
+{
+    if (!has_cache(actor) || wait_anybody(segment))
+        return false;
+    return push_cached(segment, actor, index, word) ||
+           (make_room(segment, actor) && push_cached(segment, actor, index, word));
+}
+
 void supply_free(struct segment *segment, const struct actor *actor, uint64_t index, uint64_t word)
 {
-    if (has_cache(actor)) {
-        yield_to_thief(segment, actor);
-        if (push_cached(segment, actor, index, word) ||
-            (make_room(segment, actor) && push_cached(segment, actor, index, word)))
-            return;
-    }
-    bitmap_return(segment, actor->session, index, word);
+    yield_to_thief(segment, actor);
+    if (!keep_cached(segment, actor, index, word))
+        bitmap_return(segment, actor->session, index, word);
+    /* Again, after the slot is there: who began to wait meanwhile may have looked too early. */
+    wait_wake(segment);
 }

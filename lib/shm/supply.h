@@ -20,11 +20,13 @@
 #include "layout.h"
 
 /* Allocates a slot; *word is its live word.  Returns 0, FASTALLOC_E_EXHAUSTED,
- * FASTALLOC_E_STALLED (after SUPPLY_PATIENCE_US) or FASTALLOC_E_POISONED. */
-int supply_alloc(struct segment *segment, const struct actor *actor, uint64_t *index,
-                 uint64_t *word);
+ * FASTALLOC_E_STALLED (after `patience_us`, SUPPLY_PATIENCE_US at most; 0: one look everywhere) or
+ * FASTALLOC_E_POISONED. */
+int supply_alloc(struct segment *segment, const struct actor *actor, uint64_t patience_us,
+                 uint64_t *index, uint64_t *word);
 
-/* Frees a slot whose word `word` is live and the actor's. */
+/* Frees a slot whose word `word` is live and the actor's.  While somebody waits it goes past
+ * the cache, and wakes him. */
 void supply_free(struct segment *segment, const struct actor *actor, uint64_t index, uint64_t word);
 
 /* The bound of an allocation that finds everything it could try stopped. */

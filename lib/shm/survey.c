@@ -6,7 +6,9 @@
 
 #include "bitmap.h"
 #include "magazine.h"
+#include "notes.h"
 #include "session.h"
+#include "share.h"
 #include "slot.h"
 
 #include <stdio.h>
@@ -29,9 +31,10 @@ static uint64_t entries_of(const struct segment *segment, uint32_t magazine, boo
 
 static void count_magazines(const struct segment *segment, struct survey *survey)
 {
-    uint32_t magazine;
+    uint32_t magazine,
+        magazines = geometry_magazines(&segment->geometry, segment_reserved(segment));
 
-    for (magazine = 0; magazine < segment->geometry.magazines; magazine++) {
+    for (magazine = 0; magazine < magazines; magazine++) {
         bool in_depot;
         uint64_t entries = entries_of(segment, magazine, &in_depot);
 
@@ -40,6 +43,15 @@ static void count_magazines(const struct segment *segment, struct survey *survey
         else
             survey->cached += entries;
     }
+}
+
+/* Counts a shared slot for each that holds it. */
+static void count_holders(const struct segment *segment, uint64_t index, uint64_t *by_session)
+{
+    uint32_t session;
+
+    for (session = 1; session <= segment->geometry.sessions; session++)
+        by_session[session] += share_has(segment, index, session);
 }
 
 void survey_slots(const struct segment *segment, struct survey *survey, uint64_t *by_session)
@@ -57,13 +69,16 @@ void survey_slots(const struct segment *segment, struct survey *survey, uint64_t
 
         survey->never_used += word == 0;
         survey->returned += owner == SLOT_RETURNED;
-        survey->anyone += owner == SLOT_ANYONE;
-        survey->shared += owner == SLOT_SHARED;
+        survey->anyone += owner == SLOT_ANYONE || owner == NOTES_EXPIRING;
         survey->quarantined += owner == SLOT_QUARANTINED;
         if (slot_owner_is_session(segment, owner)) {
             survey->live++;
             if (by_session)
                 by_session[owner]++;
+        } else if (owner == SLOT_SHARED || share_closer(segment, owner)) {
+            survey->shared++;
+            if (by_session && segment->holders)
+                count_holders(segment, index, by_session);
         }
     }
     count_magazines(segment, survey);

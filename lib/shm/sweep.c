@@ -5,7 +5,7 @@
  * Order, and why.  The sweeper may die after any line; the next one begins at
  * the top.
  *
- *   1 state = DYING, sweeps+1  no gifts from here on (session.c); thieves are told
+ *   1 state = DYING, begun     no gifts from here on (session.c); thieves are told
  *   2 caches: moves, epoch + 1 what thieves noted of them is void
  *   3 magazines                each that names the session: count what is left
  *                              below the top entries whose slot has an owner (a death
@@ -13,20 +13,28 @@
  *                              the CAS: then it is his, whole.  Nothing is
  *                              written into a magazine before it changes hands.
  *   4 slots                    each the session owns: CAS to g+1|RETURNED, set its
- *                              bit; each RETURNED one met: set its bit, as its
- *                              returner may have died before it could.  Slots of
- *                              retired sessions too: a gift that came too late.
+ *                              bit; or, by the pool's policy, a note, then CAS to
+ *                              g|QUARANTINED or to the heir, who is LIVE: his own sweep
+ *                              would need the role that we hold.  Each RETURNED one met: set
+ *                              its bit, as its returner may have died before it could.
+ *                              Slots of retired sessions too: a gift that came too late.
+ *                              Its holds on shared ones (share.h).  WITHDRAWN ones
+ *                              below the capacity: RETURNED; who shrank has died (growth.h).
  *   5 dirty                    the depot's lists are rebuilt by its next locker
  *   6 cache records            reset, then freed
- *   7 intents, state = RETIRED the number is free once no gift is under way
+ *   7 intents, works ended
+ *   8 waiters and heir woken   also if the dead one was just about to, and as long as a
+ *                              sweeper who dies here is followed by another
+ *   9 ended, state = RETIRED   the number is free once no gift is under way.  Last: a session
+ *                              that is DYING is swept again
  *
  * A suspect in 3.  A session that died in a free, after the count and before the
  * word, leaves its slot live and on top.  Another process that had the handle may adopt
  * that slot and free it, into a magazine of its own, before the sweep comes: then
  * the top entry looks idle and is not this magazine's.  So where a cache of the
  * session died busy, the top entry of its loaded magazine, if idle, is looked for in all
- * other magazines, and dropped if it lies there.  The search is exact while the slot's word stays the
- * same: an idle slot stays in its magazine until its word changes.  And a word that
+ * other magazines, and dropped if it lies there.  The search is exact while the slot's word
+ * stays the same: an idle slot stays in its magazine until its word changes.  And a word that
  * changes meanwhile tells that the slot is somebody else's.
  *
  * 3 before 4: a slot taken back first could be allocated and freed into another
@@ -37,8 +45,11 @@
 
 #include "bitmap.h"
 #include "magazine.h"
+#include "notes.h"
 #include "session.h"
+#include "share.h"
 #include "slot.h"
+#include "wait.h"
 
 #include <stdlib.h>
 
@@ -90,7 +101,7 @@ static bool find_suspect(const struct segment *segment, uint32_t session, uint32
     suspect->magazine = loaded - 1;
     suspect->n = magazine_trimmed(segment, loaded - 1, magazine_count(segment, loaded - 1));
     suspect->slot = suspect->n ? shm_load(&magazine_at(segment, loaded - 1)[suspect->n]) : NO_SLOT;
-    suspect->elsewhere = suspect->slot >= segment->geometry.max_capacity;
+    suspect->elsewhere = suspect->slot >= segment_reserved(segment);
     if (suspect->elsewhere)
         suspect->slot = NO_SLOT;
     else
@@ -180,37 +191,82 @@ static uint64_t hand_over_magazines(struct segment *segment, uint32_t session, u
     return handed;
 }
 
-/* Whether the sweep of `session` is to take a slot of `owner`. */
-static bool is_orphan(const struct segment *segment, uint32_t owner, uint32_t session)
+/* Whether no session of that number is left: its slots came to it by a gift, too late. */
+static bool is_orphan(const struct segment *segment, uint32_t owner)
 {
     enum session_state state;
 
-    if (owner == session)
-        return true;
     if (!slot_owner_is_session(segment, owner))
         return false;
     state = session_state(segment, owner);
     return state == SESSION_RETIRED || state == SESSION_FREE;
 }
 
-static uint64_t take_back_slots(struct segment *segment, uint32_t session)
+struct sweeping {
+    struct segment *segment;
+    uint32_t session, heir; /* heir 0: none who could inherit */
+    struct sweep_policy policy;
+    uint32_t pid; /* of the dead, for notes */
+    struct sweep_result result;
+};
+
+static void reclaim(struct sweeping *sweeping, uint64_t index, uint64_t word)
 {
-    uint64_t index, taken = 0;
+    if (!slot_return(sweeping->segment, index, word))
+        return;
+    bitmap_set(sweeping->segment, index);
+    sweeping->result.slots++;
+}
 
-    for (index = 0; index < segment->geometry.max_capacity; index++) {
-        uint64_t word = shm_load_ordered(&segment->words[index]);
-        uint32_t owner = slot_owner_of(word);
+/* A slot that the dead session owned, by the pool's policy. */
+static void dispose(struct sweeping *sweeping, uint64_t index, uint64_t word)
+{
+    uint32_t on_death = sweeping->policy.on_death, until = NOTES_NEVER, next;
 
-        if (owner == SLOT_IDLE)
-            continue;
-        if (owner == SLOT_RETURNED) {
-            bitmap_set(segment, index);
-        } else if (is_orphan(segment, owner, session) && slot_return(segment, index, word)) {
-            bitmap_set(segment, index);
-            taken++;
-        }
+    if (!sweeping->segment->notes || on_death == FASTALLOC_RECLAIM ||
+        (on_death == FASTALLOC_HEIR && !sweeping->heir)) {
+        reclaim(sweeping, index, word);
+        return;
     }
-    return taken;
+    if (on_death == FASTALLOC_QUARANTINE && sweeping->policy.quarantine_ms)
+        until = notes_time(wait_now() + sweeping->policy.quarantine_ms * UINT64_C(1000000));
+    next = on_death == FASTALLOC_HEIR ? sweeping->heir : SLOT_QUARANTINED;
+    sweeping->result.kept += notes_mark(sweeping->segment, index, word, next, sweeping->pid, until);
+}
+
+static void take_back(struct sweeping *sweeping, uint64_t index, uint64_t word)
+{
+    struct segment *segment = sweeping->segment;
+    uint32_t owner = slot_owner_of(word);
+
+    if (owner == SLOT_IDLE)
+        return;
+    if (owner == SLOT_RETURNED ||
+        (owner == SLOT_WITHDRAWN && slot_mark(segment, index, word, SLOT_RETURNED)))
+        bitmap_set(segment, index);
+    else if (owner == sweeping->session)
+        dispose(sweeping, index, word);
+    else if (is_orphan(segment, owner))
+        reclaim(sweeping, index, word);
+    else if (owner == SLOT_ANYONE || owner == SLOT_QUARANTINED)
+        notes_remind(segment, index); /* who left it may have died before he could */
+}
+
+static void take_back_slots(struct sweeping *sweeping)
+{
+    struct segment *segment = sweeping->segment;
+    uint64_t index, capacity = segment_capacity(segment);
+    /* A bit of the dead may stand in any row there ever was. */
+    uint64_t end = segment->holders ? segment_reserved(segment) : capacity;
+
+    for (index = 0; index < end; index++) {
+        uint64_t word = shm_load_ordered(&segment->words[index]);
+
+        if (segment->holders && share_sweep(segment, index, sweeping->session, &word))
+            continue;
+        if (index < capacity)
+            take_back(sweeping, index, word);
+    }
 }
 
 static uint64_t free_caches(struct segment *segment, uint32_t session)
@@ -235,23 +291,59 @@ static uint64_t free_caches(struct segment *segment, uint32_t session)
     return freed;
 }
 
-void sweep_session(struct segment *segment, uint32_t session, struct sweep_result *result)
+/* The session that inherits, or 0. */
+static uint32_t find_heir(const struct segment *segment, uint32_t session)
 {
-    uint32_t depot = session % segment->geometry.depots, i;
-    struct sweep_result done;
+    uint32_t heir = shm_load_ordered(&segment->header->heir);
 
-    session_begin_death(segment, session);
-    __atomic_fetch_add(&segment->header->sweeps, 1, __ATOMIC_SEQ_CST);
-    void_notes(segment, session);
-    done.magazines = hand_over_magazines(segment, session, depot);
-    done.slots = take_back_slots(segment, session);
-    shm_store_ordered(&segment->depots[depot].dirty, 1u);
-    done.caches = free_caches(segment, session);
+    return heir != session && session_state(segment, heir) == SESSION_LIVE ? heir : 0;
+}
+
+/* Clears what there is of the session but its state: who gets the number next inherits
+ * nothing by it. */
+static void clear_record(struct segment *segment, uint32_t session)
+{
+    struct shm_session *record = &segment->sessions[session];
+    uint32_t heir = session, i;
+
+    shm_cas(&segment->header->heir, &heir, 0u);
+
     for (i = 0; i < SESSION_INTENTS; i++)
-        shm_store_ordered(&segment->sessions[session].intents[i], 0u);
-    shm_store_ordered(&segment->sessions[session].ended,
-                      shm_load(&segment->sessions[session].begun));
+        shm_store_ordered(&record->intents[i], 0u);
+    shm_store_ordered(&record->ended, shm_load(&record->begun));
+}
+
+static void tell_heir(struct segment *segment, uint32_t heir)
+{
+    uint32_t *inherited = &segment->sessions[heir].inherited;
+
+    __atomic_fetch_add(inherited, 1, __ATOMIC_SEQ_CST);
+    wait_wake_all(inherited);
+}
+
+void sweep_session(struct segment *segment, uint32_t session, const struct sweep_policy *policy,
+                   struct sweep_result *result)
+{
+    uint32_t depot = session % segment->geometry.depots;
+    struct sweeping sweeping = {.segment = segment, .session = session};
+
+    if (policy)
+        sweeping.policy = *policy;
+    sweeping.heir = find_heir(segment, session);
+    sweeping.pid = shm_load(&segment->sessions[session].pid);
+    session_begin_death(segment, session);
+    bitmap_begin_role(segment);
+    void_notes(segment, session);
+    sweeping.result.magazines = hand_over_magazines(segment, session, depot);
+    take_back_slots(&sweeping);
+    shm_store_ordered(&segment->depots[depot].dirty, 1u);
+    sweeping.result.caches = free_caches(segment, session);
+    clear_record(segment, session);
+    wait_wake(segment);
+    if (sweeping.heir && sweeping.policy.on_death == FASTALLOC_HEIR)
+        tell_heir(segment, sweeping.heir);
+    bitmap_end_role(segment);
     shm_store_ordered(&segment->sessions[session].state, (uint32_t)SESSION_RETIRED);
     if (result)
-        *result = done;
+        *result = sweeping.result;
 }

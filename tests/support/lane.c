@@ -6,6 +6,7 @@
 
 #include "shm/magazine.h"
 #include "shm/slot.h"
+#include "shm/wait.h"
 
 __thread struct fastalloc_lane_ *fastalloc_lanes_ __attribute__((tls_model("initial-exec")));
 
@@ -15,8 +16,9 @@ static __thread struct fastalloc_lane_ lanes[1];
  * a free never gets here, as the lane's gate is nil then. */
 static void point(struct fastalloc_pool *pool)
 {
-    uint32_t loaded =
-        pool->actor.cache == CACHE_NONE ? CACHE_NONE : cache_loaded(pool->segment, &pool->actor);
+    uint32_t loaded = pool->actor.cache == CACHE_NONE || wait_anybody(pool->segment)
+                          ? CACHE_NONE
+                          : cache_loaded(pool->segment, &pool->actor);
 
     lanes[0].gate = loaded == CACHE_NONE ? NULL : &pool->segment->caches[pool->actor.cache].gate;
     lanes[0].loaded = loaded == CACHE_NONE ? NULL : magazine_at(pool->segment, loaded);
@@ -56,7 +58,7 @@ int fastalloc_alloc_slow_(fastalloc_pool *pool, fastalloc_handle *handle, void *
     int error;
 
     leave(pool);
-    error = supply_alloc(pool->segment, &pool->actor, &index, &word);
+    error = supply_alloc(pool->segment, &pool->actor, SUPPLY_PATIENCE_US, &index, &word);
     point(pool);
     if (error)
         return error;

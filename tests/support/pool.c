@@ -33,6 +33,8 @@ void test_pool_make(struct test_pool *pool, const struct test_shape *shape)
     pool->spec.max_capacity = shape->max_capacity;
     pool->spec.max_threads = shape->threads ? shape->threads : 8;
     pool->spec.max_sessions = shape->sessions ? shape->sessions : 8;
+    pool->spec.flags = shape->flags;
+    pool->spec.on_death = shape->on_death;
     ck_assert_msg(spec_complete(&pool->spec, &why) == 0, "%s", why.text);
     ck_assert_msg(geometry_plan(&geometry, &pool->spec, &why) == 0, "%s", why.text);
     pool->bytes = geometry.total;
@@ -104,7 +106,7 @@ static void hold(struct test_pool *pool, uint64_t index)
 uint64_t test_pool_alloc(struct test_pool *pool, const struct actor *actor)
 {
     uint64_t index, word;
-    int error = supply_alloc(&pool->segment, actor, &index, &word);
+    int error = supply_alloc(&pool->segment, actor, SUPPLY_PATIENCE_US, &index, &word);
 
     TEST_REQUIRE(!error, "allocating fails with %d", error);
     TEST_REQUIRE(slot_owner_of(word) == actor->session, "the slot is session %u's",
@@ -136,7 +138,7 @@ uint64_t test_pool_drain(struct test_pool *pool, const struct actor *actor)
     uint64_t index, word, count = 0;
     int error;
 
-    while ((error = supply_alloc(&pool->segment, actor, &index, &word)) == 0) {
+    while ((error = supply_alloc(&pool->segment, actor, SUPPLY_PATIENCE_US, &index, &word)) == 0) {
         hold(pool, index);
         count++;
     }

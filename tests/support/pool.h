@@ -30,6 +30,8 @@ struct test_shape {
     uint64_t first_generation; /* 0: 1000 */
     uint32_t threads;          /* 0: 8 */
     uint32_t sessions;         /* 0: 8 */
+    uint32_t flags;            /* SPEC_... */
+    uint32_t on_death;
 };
 
 struct test_pool {

@@ -267,7 +267,7 @@ START_TEST(a_holder_killed_at_any_point_leaves_a_depot_that_is_rebuilt)
     lock(); /* and it was mended */
     unlock();
     ck_assert_uint_eq(depot->rebuilds, 1);
-    sweep_session(segment, 5, NULL);
+    sweep_session(segment, 5, NULL, NULL);
     test_pool_assert_exact(&pool, &me);
     test_pool_end(&pool);
 }
@@ -344,7 +344,7 @@ START_TEST(a_mutex_that_was_not_mended_bars_only_its_depot)
      * ENOTRECOVERABLE once to each way of locking, and EBUSY from then on.) */
     while (pool.holding < 285)
         test_pool_alloc(&pool, &me);
-    error = supply_alloc(segment, &me, &index, &word);
+    error = supply_alloc(segment, &me, SUPPLY_PATIENCE_US, &index, &word);
     ck_assert(error == FASTALLOC_E_POISONED || error == FASTALLOC_E_STALLED);
     test_pool_discard(&pool);
 }

@@ -10,10 +10,13 @@
 #include "shm/depot.h"
 #include "shm/magazine.h"
 #include "shm/session.h"
+#include "shm/share.h"
 #include "shm/slot.h"
 
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { ME = 1, OTHER = 2 };
 
@@ -29,7 +32,7 @@ static void begin(void)
     struct actor other, bare;
     uint64_t i;
 
-    test_pool_make(&pool, &(struct test_shape){.capacity = 5000});
+    test_pool_make(&pool, &(struct test_shape){.capacity = 5000, .flags = SPEC_FLAGS});
     segment = &pool.segment;
     me = test_pool_actor(&pool, ME);
     other = test_pool_actor(&pool, OTHER);
@@ -128,18 +131,117 @@ START_TEST(new_pools_of_all_sizes_have_no_findings)
 }
 END_TEST
 
+/* Gives some slot of `me`'s to another owner. */
+static uint64_t hand_over(uint32_t owner)
+{
+    uint64_t index = slot_with(ME);
+
+    segment->words[index] = segment->words[index] - ME + owner;
+    return index;
+}
+
 START_TEST(slots_left_to_anyone_shared_and_quarantined_are_in_order)
+{
+    begin();
+    hand_over(SLOT_ANYONE);
+    segment->holders[hand_over(SLOT_SHARED)] = 3;
+    segment->holders[slot_with(OTHER)] = 1; /* a joiner who came too late, and is stopped */
+    hand_over(SLOT_QUARANTINED);
+    hand_over(SHARE_CLOSING + OTHER);
+    test_pool_end(&pool);
+}
+END_TEST
+
+START_TEST(a_shared_slot_that_nobody_holds_is_lost)
+{
+    begin();
+    expect_only(CHECK_SLOT_LOST, hand_over(SLOT_SHARED));
+    test_pool_discard(&pool);
+}
+END_TEST
+
+START_TEST(a_slot_that_a_dead_session_is_closing)
+{
+    begin();
+    expect_only(CHECK_SLOT_DEAD_OWNER, hand_over(SHARE_CLOSING + 5));
+    expect(CHECK_SLOT_WORD, hand_over(SHARE_CLOSING + segment->geometry.sessions + 1));
+    test_pool_discard(&pool);
+}
+END_TEST
+
+START_TEST(a_dead_session_in_a_row_of_holders)
 {
     uint64_t index;
 
     begin();
-    index = slot_with(ME);
-    segment->words[index] = segment->words[index] - ME + SLOT_ANYONE;
-    index = slot_with(ME);
-    segment->words[index] = segment->words[index] - ME + SLOT_SHARED;
-    index = slot_with(ME);
-    segment->words[index] = segment->words[index] - ME + SLOT_QUARANTINED;
-    test_pool_end(&pool);
+    index = hand_over(SLOT_SHARED);
+    segment->holders[index] = 1 | 1 << 4;
+    expect_only(CHECK_HOLDER, index);
+    segment->holders[index] = 1;
+    segment->holders[4999] = UINT64_C(1) << 63; /* never used, and no such session */
+    expect_only(CHECK_HOLDER, 4999);
+    test_pool_discard(&pool);
+}
+END_TEST
+
+START_TEST(shared_and_quarantined_slots_in_pools_that_know_no_such_thing)
+{
+    uint64_t first, second, third;
+
+    test_pool_make(&pool, &(struct test_shape){.capacity = 64});
+    segment = &pool.segment;
+    me = test_pool_bare_actor(&pool, ME);
+    test_pool_drain(&pool, &me);
+    first = hand_over(SLOT_SHARED);
+    second = hand_over(SLOT_QUARANTINED);
+    third = hand_over(SHARE_CLOSING + ME);
+    expect(CHECK_SLOT_WORD, first);
+    expect(CHECK_SLOT_WORD, second);
+    expect(CHECK_SLOT_WORD, third);
+    ck_assert_uint_eq(report.total, 3);
+    test_pool_discard(&pool);
+}
+END_TEST
+
+START_TEST(withdrawn_slots_are_lost_below_the_capacity_and_in_order_above)
+{
+    uint64_t index;
+
+    begin();
+    segment->header->published = 4000;
+    for (index = 4000; index < 4500; index++)
+        segment->words[index] = slot_word(1000, SLOT_WITHDRAWN);
+    test_pool_assert_clean(&pool);
+    expect_only(CHECK_SLOT_LOST, hand_over(SLOT_WITHDRAWN));
+    test_pool_discard(&pool);
+}
+END_TEST
+
+/* What lies beyond has no memory: here it is not to be touched, on pain of a SIGSEGV. */
+START_TEST(nothing_is_looked_at_beyond_what_is_reserved)
+{
+    struct extent extents[EXTENTS_MAX];
+    uint64_t from, page = (uint64_t)sysconf(_SC_PAGESIZE);
+    unsigned count, i;
+
+    test_pool_make(&pool, &(struct test_shape){
+                              .capacity = 20000, .max_capacity = 400000, .flags = SPEC_FLAGS});
+    segment = &pool.segment;
+    me = test_pool_actor(&pool, ME);
+    ck_assert_uint_eq(test_pool_drain(&pool, &me), 20000);
+    test_pool_refill(&pool, &me);
+    count = geometry_extents(&segment->geometry, 20000, 400000, extents);
+    for (i = 0; i < count; i++) {
+        from = (extents[i].from + page - 1) / page * page;
+        ck_assert_int_eq(mprotect(segment->base + from,
+                                  (extents[i].from + extents[i].length - from) / page * page,
+                                  PROT_NONE),
+                         0);
+    }
+    test_pool_assert_clean(&pool);
+    segment->magazine_words[segment->geometry.magazines - 1] = ME;
+    expect_only(CHECK_MAGAZINE_OWNER, segment->geometry.magazines - 1);
+    test_pool_discard(&pool);
 }
 END_TEST
 
@@ -458,7 +560,7 @@ static void *keep_busy(void *argument)
 
     while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
         if (count < 200 && test_random(&random) % 2) {
-            if (supply_alloc(segment, actor, &index[count], &word[count]) == 0)
+            if (supply_alloc(segment, actor, SUPPLY_PATIENCE_US, &index[count], &word[count]) == 0)
                 count++;
         } else if (count) {
             count--;
@@ -496,7 +598,7 @@ START_TEST(every_kind_has_a_name_of_its_own)
 {
     enum check_kind kind, other;
 
-    for (kind = CHECK_HEADER; kind <= CHECK_BITMAP; kind++) {
+    for (kind = CHECK_HEADER; kind <= CHECK_HOLDER; kind++) {
         ck_assert_str_ne(check_kind_name(kind), "unknown");
         for (other = CHECK_HEADER; other < kind; other++)
             ck_assert_str_ne(check_kind_name(kind), check_kind_name(other));
@@ -510,6 +612,12 @@ int main(void)
         a_healthy_pool_has_no_findings,
         new_pools_of_all_sizes_have_no_findings,
         slots_left_to_anyone_shared_and_quarantined_are_in_order,
+        a_shared_slot_that_nobody_holds_is_lost,
+        a_slot_that_a_dead_session_is_closing,
+        a_dead_session_in_a_row_of_holders,
+        shared_and_quarantined_slots_in_pools_that_know_no_such_thing,
+        withdrawn_slots_are_lost_below_the_capacity_and_in_order_above,
+        nothing_is_looked_at_beyond_what_is_reserved,
         header_fields_that_contradict_the_geometry,
         an_idle_slot_in_no_magazine_is_lost,
         a_returned_slot_without_its_flag_is_lost,

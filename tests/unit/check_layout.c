@@ -35,7 +35,9 @@ START_TEST(parts_follow_each_other_aligned_and_without_overlap)
     size_t i;
 
     for (i = 0; i < sizeof capacities / sizeof capacities[0]; i++) {
-        struct pool_spec spec = {.object_size = 24, .capacity = capacities[i]};
+        struct pool_spec spec = {.object_size = 24,
+                                 .capacity = capacities[i],
+                                 .flags = SPEC_SHARING | SPEC_NOTES};
         struct geometry g;
         uint64_t bitmap = 0;
         uint32_t level;
@@ -50,10 +52,13 @@ START_TEST(parts_follow_each_other_aligned_and_without_overlap)
         ck_assert_uint_ge(g.caches_at, g.depots_at + g.depots * sizeof(struct shm_depot));
         ck_assert_uint_ge(g.magazine_words_at, g.caches_at + g.caches * sizeof(struct shm_cache));
         ck_assert_uint_ge(g.magazine_links_at, g.magazine_words_at + 8ull * g.magazines);
-        ck_assert_uint_ge(g.magazines_at, g.magazine_links_at + 4ull * g.magazines);
+        ck_assert_uint_ge(g.bitmap_at, g.magazine_links_at + 4ull * g.magazines);
+        ck_assert_uint_ge(g.magazines_at, g.bitmap_at + bitmap);
         ck_assert_uint_ge(g.words_at, g.magazines_at + 4ull * g.magazines * (g.magazine_size + 1));
-        ck_assert_uint_ge(g.bitmap_at, g.words_at + 8 * g.max_capacity);
-        ck_assert_uint_ge(g.guard_at, g.bitmap_at + bitmap);
+        ck_assert_uint_ge(g.notes_at, g.words_at + 8 * g.max_capacity);
+        ck_assert_uint_ge(g.holders_at, g.notes_at + 8 * g.max_capacity);
+        ck_assert_uint_eq(g.row_words, 4);
+        ck_assert_uint_ge(g.guard_at, g.holders_at + 32 * g.max_capacity);
         ck_assert_uint_eq(g.objects_at % 4096, 0);
         ck_assert_uint_eq(g.objects_at, g.guard_at + 4096);
         ck_assert_uint_ge(g.total, g.objects_at + g.stride * g.max_capacity);

@@ -36,8 +36,8 @@ static void begin(void)
 
 static void end(void)
 {
-    sweep_session(segment, GIVER, NULL);
-    sweep_session(segment, RECEIVER, NULL);
+    sweep_session(segment, GIVER, NULL, NULL);
+    sweep_session(segment, RECEIVER, NULL, NULL);
     test_pool_assert_exact(&pool, &other);
     test_pool_end(&pool);
 }
@@ -53,7 +53,7 @@ START_TEST(states_follow_each_other)
     session_begin_death(segment, RECEIVER);
     ck_assert_int_eq(session_state(segment, RECEIVER), SESSION_DYING);
     ck_assert(!session_reuse(segment, RECEIVER));
-    sweep_session(segment, RECEIVER, NULL);
+    sweep_session(segment, RECEIVER, NULL, NULL);
     ck_assert_int_eq(session_state(segment, RECEIVER), SESSION_RETIRED);
     ck_assert(session_reuse(segment, RECEIVER));
     ck_assert_int_eq(session_state(segment, RECEIVER), SESSION_FREE);
@@ -145,7 +145,7 @@ START_TEST(a_receiver_dead_before_the_word_gets_nothing)
 {
     begin();
     segment->sessions[GIVER].intents[0] = RECEIVER; /* step 1 of the gift */
-    sweep_session(segment, RECEIVER, NULL);
+    sweep_session(segment, RECEIVER, NULL, NULL);
     ck_assert(!session_reuse(segment, RECEIVER));                     /* while the intent stands */
     ck_assert_int_ne(session_state(segment, RECEIVER), SESSION_LIVE); /* step 2: give up */
     segment->sessions[GIVER].intents[0] = 0;
@@ -159,7 +159,7 @@ START_TEST(a_receiver_dead_after_the_word_and_swept_had_the_gift)
     begin();
     segment->sessions[GIVER].intents[0] = RECEIVER;
     ck_assert_int_eq(slot_give(segment, handle, GIVER, RECEIVER), 0); /* step 3 */
-    sweep_session(segment, RECEIVER, NULL);
+    sweep_session(segment, RECEIVER, NULL, NULL);
     ck_assert_uint_eq(slot_owner_of(segment->words[slot]), SLOT_RETURNED);
     /* Step 4 finds it gone. */
     ck_assert_int_ne(slot_give(segment, handle, RECEIVER, GIVER), 0);
@@ -174,7 +174,7 @@ START_TEST(a_gift_that_lands_behind_the_sweep_is_taken_back)
 {
     begin();
     segment->sessions[GIVER].intents[0] = RECEIVER;
-    sweep_session(segment, RECEIVER, NULL);
+    sweep_session(segment, RECEIVER, NULL, NULL);
     ck_assert_int_eq(slot_give(segment, handle, GIVER, RECEIVER), 0);
     ck_assert_int_ne(session_state(segment, RECEIVER), SESSION_LIVE);
     ck_assert_int_eq(slot_give(segment, handle, RECEIVER, GIVER), 0); /* step 4 */
@@ -187,9 +187,9 @@ START_TEST(a_gift_that_lands_behind_the_sweep_of_a_giver_who_dies_is_swept)
 {
     begin();
     segment->sessions[GIVER].intents[0] = RECEIVER;
-    sweep_session(segment, RECEIVER, NULL);
+    sweep_session(segment, RECEIVER, NULL, NULL);
     ck_assert_int_eq(slot_give(segment, handle, GIVER, RECEIVER), 0);
-    sweep_session(segment, GIVER, NULL);
+    sweep_session(segment, GIVER, NULL, NULL);
     ck_assert_uint_eq(slot_owner_of(segment->words[slot]), SLOT_RETURNED);
     ck_assert(session_reuse(segment, RECEIVER));
     end();
@@ -201,7 +201,7 @@ START_TEST(an_intent_of_anybody_blocks_reuse)
     size_t i;
 
     begin();
-    sweep_session(segment, RECEIVER, NULL);
+    sweep_session(segment, RECEIVER, NULL, NULL);
     for (i = 0; i < SESSION_INTENTS; i++) {
         segment->sessions[OTHER].intents[i] = RECEIVER;
         ck_assert(!session_reuse(segment, RECEIVER));
@@ -227,7 +227,7 @@ static void *give_on(void *argument)
         fastalloc_handle gift;
         int error;
 
-        if (supply_alloc(segment, &giver, &index, &word))
+        if (supply_alloc(segment, &giver, SUPPLY_PATIENCE_US, &index, &word))
             continue;
         gift = slot_handle(segment, word, index);
         error = session_give(segment, GIVER, RECEIVER, gift);
@@ -252,7 +252,7 @@ START_TEST(gifts_against_sweeps_lose_nothing)
     ck_assert_int_eq(pthread_create(&thread, NULL, give_on, NULL), 0);
     for (round = 0; round < 1000; round++) {
         nanosleep(&pause, NULL);
-        sweep_session(segment, RECEIVER, NULL);
+        sweep_session(segment, RECEIVER, NULL, NULL);
         while (!session_reuse(segment, RECEIVER))
             sched_yield();
         session_open(segment, RECEIVER, 1, 1, "again");

@@ -41,7 +41,7 @@ static void assert_fails(const struct actor *actor, int error)
     uint64_t index = 77, word = 78;
     double begun = now();
 
-    ck_assert_int_eq(supply_alloc(&pool.segment, actor, &index, &word), error);
+    ck_assert_int_eq(supply_alloc(&pool.segment, actor, SUPPLY_PATIENCE_US, &index, &word), error);
     ck_assert_double_le(now() - begun, 0.25 * (getenv("CK_TIMEOUT_MULTIPLIER") ? 5 : 1));
     ck_assert_uint_eq(index, 77);
     ck_assert_uint_eq(word, 78);
@@ -112,10 +112,13 @@ END_TEST
 START_TEST(capacity_that_is_not_published_is_not_given_out)
 {
     struct actor actor;
+    uint64_t index, word;
 
     test_pool_make(&pool, &(struct test_shape){.capacity = 300, .max_capacity = 1000});
     actor = test_pool_actor(&pool, 1);
     ck_assert_uint_eq(test_pool_drain(&pool, &actor), 300);
+    pool.segment.header->reserved = 500;
+    ck_assert_int_eq(supply_alloc(&pool.segment, &actor, 0, &index, &word), FASTALLOC_E_EXHAUSTED);
     pool.segment.header->published = 500;
     ck_assert_uint_eq(test_pool_drain(&pool, &actor), 200);
     test_pool_refill(&pool, &actor);
@@ -232,7 +235,7 @@ START_TEST(a_cache_claimed_after_a_sweep_is_not_robbed_unmarked)
     dead = test_pool_actor(&pool, 3);
     test_pool_drain(&pool, &holder);
     ck_assert(revoke_begin(&pool.segment, &seeker, &round));
-    sweep_session(&pool.segment, 3, NULL);
+    sweep_session(&pool.segment, 3, NULL, NULL);
     late = test_pool_actor(&pool, 1);
     ck_assert_uint_eq(late.cache, dead.cache);
     test_pool_free(&pool, &late, 5);
@@ -355,7 +358,7 @@ START_TEST(a_magazine_lost_in_transit_is_stalled_until_the_sweep)
     while (pool.holding < 285)
         test_pool_alloc(&pool, &actor);
     assert_fails(&actor, FASTALLOC_E_STALLED);
-    sweep_session(&pool.segment, 3, NULL);
+    sweep_session(&pool.segment, 3, NULL, NULL);
     ck_assert_uint_eq(test_pool_drain(&pool, &actor), 15);
     test_pool_end(&pool);
 }
@@ -377,7 +380,7 @@ START_TEST(a_magazine_lost_in_transit_is_not_hidden_by_stale_notes)
     while (pool.holding < 285)
         test_pool_alloc(&pool, &actor);
     assert_fails(&actor, FASTALLOC_E_STALLED);
-    sweep_session(&pool.segment, 3, NULL);
+    sweep_session(&pool.segment, 3, NULL, NULL);
     ck_assert_uint_eq(test_pool_drain(&pool, &actor), 15);
     test_pool_end(&pool);
 }

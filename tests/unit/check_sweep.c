@@ -45,12 +45,12 @@ static void sweep_and_check(uint64_t slots, uint64_t magazines)
 {
     struct sweep_result result;
 
-    sweep_session(segment, DEAD, &result);
+    sweep_session(segment, DEAD, NULL, &result);
     ck_assert_uint_eq(result.slots, slots);
     ck_assert_uint_eq(result.magazines, magazines);
     ck_assert_uint_eq(session_state(segment, DEAD), SESSION_RETIRED);
     test_pool_assert_clean(&pool);
-    sweep_session(segment, DEAD, &result);
+    sweep_session(segment, DEAD, NULL, &result);
     ck_assert_uint_eq(result.slots + result.magazines + result.caches, 0);
     test_pool_assert_exact(&pool, &living);
     test_pool_end(&pool);
@@ -89,7 +89,7 @@ START_TEST(the_handles_of_the_dead_are_stale)
 
     begin(1);
     handle = test_pool_handle(&pool, held_slot());
-    sweep_session(segment, DEAD, NULL);
+    sweep_session(segment, DEAD, NULL, NULL);
     ck_assert_int_eq(slot_own(segment, handle, LIVING, &word), FASTALLOC_E_DOUBLE_FREE);
     test_pool_forget(&pool);
     test_pool_drain(&pool, &living);
@@ -105,7 +105,7 @@ START_TEST(what_others_own_stays)
     begin(5);
     index = test_pool_alloc(&pool, &living);
     segment->words[held_slot()] = slot_word(generation_of(held_slot()), SLOT_ANYONE);
-    sweep_session(segment, DEAD, NULL);
+    sweep_session(segment, DEAD, NULL, NULL);
     ck_assert_uint_eq(slot_owner_of(segment->words[index]), LIVING);
     ck_assert_uint_eq(slot_owner_of(segment->words[held_slot()]), SLOT_ANYONE);
     test_pool_end(&pool);
@@ -439,11 +439,11 @@ START_TEST(died_with_a_gift_landed_at_a_retired_session)
     index = held_slot();
     session_open(segment, 5, 0, 0, "receiver");
     segment->sessions[DEAD].intents[0] = 5;
-    sweep_session(segment, 5, NULL);
+    sweep_session(segment, 5, NULL, NULL);
     /* The gift came too late, and its giver died before taking it back. */
     segment->words[index] = slot_word(generation_of(index), 5);
     ck_assert(!session_reuse(segment, 5));
-    sweep_session(segment, DEAD, NULL);
+    sweep_session(segment, DEAD, NULL, NULL);
     ck_assert(session_reuse(segment, 5));
     test_pool_assert_exact(&pool, &living);
     test_pool_end(&pool);
@@ -491,11 +491,11 @@ START_TEST(a_sweep_that_died_before_dirty_is_done_again)
     uint32_t d;
 
     begin(20);
-    sweep_session(segment, DEAD, &result);
+    sweep_session(segment, DEAD, NULL, &result);
     for (d = 0; d < segment->geometry.depots; d++)
         segment->depots[d].dirty = 0;
     segment->sessions[DEAD].state = SESSION_DYING;
-    sweep_session(segment, DEAD, &result);
+    sweep_session(segment, DEAD, NULL, &result);
     test_pool_assert_exact(&pool, &living);
     test_pool_end(&pool);
 }
