@@ -18,10 +18,16 @@ static const struct output_column columns[] = {
     {"alignment", NULL, OUTPUT_BYTES, false},
     {"stride", NULL, OUTPUT_BYTES, false},
     {"capacity", NULL, OUTPUT_COUNT, false},
+    {"max_capacity", NULL, OUTPUT_COUNT, false},
     {"bytes", NULL, OUTPUT_BYTES, false},
     {"persistent", NULL, OUTPUT_FLAG, false},
 };
 /* clang-format on */
+
+static uint64_t memory_of(const struct view *view)
+{
+    return pools_memory(&view->segment.geometry, view->segment.geometry.capacity, NULL);
+}
 
 static void show_json(const struct view *view)
 {
@@ -33,7 +39,8 @@ static void show_json(const struct view *view)
     output_number(&rows, view->segment.geometry.alignment);
     output_number(&rows, view->segment.geometry.stride);
     output_number(&rows, view->segment.geometry.capacity);
-    output_number(&rows, view->segment.geometry.total);
+    output_number(&rows, view->segment.geometry.max_capacity);
+    output_number(&rows, memory_of(view));
     output_number(&rows, view->pool.spec.lifetime == FASTALLOC_PERSISTENT);
     output_json(output_object(&rows));
     output_end(&rows);
@@ -43,13 +50,18 @@ static void show(const struct view *view)
 {
     const struct geometry *geometry = &view->segment.geometry;
     char *name = text_safe(view->pool.spec.name), *size = text_bytes(geometry->object_size),
-         *total = text_bytes(geometry->total);
+         *total = text_bytes(memory_of(view));
 
-    printf("%s: created: %llu slots of %s, %s of shared memory%s\n", name,
-           (unsigned long long)geometry->capacity, size, total,
+    char *more = geometry->max_capacity > geometry->capacity
+                     ? text_format(", up to %llu", (unsigned long long)geometry->max_capacity)
+                     : text_format("%s", "");
+
+    printf("%s: created: %llu slots%s of %s, %s of shared memory%s\n", name,
+           (unsigned long long)geometry->capacity, more, size, total,
            view->pool.spec.lifetime == FASTALLOC_PERSISTENT
                ? ""
                : "; it goes again now, with its last session, fastallocctl's own");
+    free(more);
     free(total);
     free(size);
     free(name);

@@ -17,9 +17,12 @@ static const struct output_column columns[] = {
     {"type_version", NULL, OUTPUT_COUNT, false},
     {"object_size", "SIZE", OUTPUT_BYTES, false},
     {"capacity", "CAPACITY", OUTPUT_COUNT, false},
+    {"max_capacity", "MAX", OUTPUT_COUNT, false},
     {"in_use", "IN USE", OUTPUT_COUNT, false},
     {"sessions", "SESSIONS", OUTPUT_COUNT, false},
     {"bytes", "MEMORY", OUTPUT_BYTES, false},
+    {"growth", NULL, OUTPUT_TEXT, false},
+    {"on_death", NULL, OUTPUT_TEXT, false},
     {NULL, "LIFETIME", OUTPUT_TEXT, false},
     {"persistent", NULL, OUTPUT_FLAG, false},
     {"destroyed", NULL, OUTPUT_FLAG, false},
@@ -57,26 +60,43 @@ static bool ask_in_use(fastalloc_client *client, const struct wire_pool *pool, u
     return known;
 }
 
+/* What it has now; the daemon says which shape it has. */
+static void add_memory(struct output_rows *rows, const struct wire_pool *pool)
+{
+    struct geometry geometry;
+
+    if (geometry_plan(&geometry, &pool->spec, NULL))
+        output_none(rows);
+    else
+        output_number(rows, pools_memory(&geometry, pool->capacity, NULL));
+}
+
 static void add(struct output_rows *rows, fastalloc_client *client, const struct wire_pool *pool)
 {
+    char *growth = pools_growth(&pool->spec), *on_death = pools_on_death(&pool->spec);
     uint64_t in_use;
 
     output_text(rows, pool->spec.name);
     output_text(rows, pool->spec.type_name);
     output_number(rows, pool->spec.type_version);
     output_number(rows, pool->spec.object_size);
-    output_number(rows, pool->spec.capacity);
+    output_number(rows, pool->capacity);
+    output_number(rows, pool->spec.max_capacity);
     if (ask_in_use(client, pool, &in_use))
         output_number(rows, in_use);
     else
         output_none(rows);
     output_number(rows, pool->sessions);
-    output_number(rows, pool->bytes);
+    add_memory(rows, pool);
+    output_text(rows, growth);
+    output_text(rows, on_death);
     output_text(rows, pools_lifetime(pool));
     output_number(rows, pool->spec.lifetime == FASTALLOC_PERSISTENT);
     output_number(rows, pool->destroyed);
     output_number(rows, pool->uid);
     output_number(rows, pool->created);
+    free(on_death);
+    free(growth);
 }
 
 int cmd_list(struct ctl *ctl)

@@ -25,6 +25,16 @@ static const struct output_column pool_columns[] = {
     {"stride", "stride", OUTPUT_BYTES, false},
     {NULL, "capacity", OUTPUT_TEXT, false},
     {"capacity", NULL, OUTPUT_COUNT, false},
+    {"max_capacity", NULL, OUTPUT_COUNT, false},
+    {NULL, "growth", OUTPUT_TEXT, false},
+    {"growth", NULL, OUTPUT_TEXT, false},
+    {"low_water", NULL, OUTPUT_COUNT, false},
+    {"growths", "steps so far", OUTPUT_COUNT, true},
+    {"on_death", "on death", OUTPUT_TEXT, false},
+    {"heir", "heir: session", OUTPUT_COUNT, true},
+    {NULL, "features", OUTPUT_TEXT, true},
+    {"sharing", NULL, OUTPUT_FLAG, false},
+    {"deadlines", NULL, OUTPUT_FLAG, false},
     {NULL, "memory", OUTPUT_TEXT, false},
     {"bytes", NULL, OUTPUT_BYTES, false},
     {"metadata_bytes", NULL, OUTPUT_BYTES, false},
@@ -74,7 +84,7 @@ struct attached {
 /* What is read from the segment, in one go, before anything is shown. */
 struct looked {
     const struct view *view;
-    uint32_t state;
+    uint32_t state, heir, growths;
     struct survey survey;
     uint64_t *by_session;
     struct attached *attached; /* room for all there can be */
@@ -98,6 +108,8 @@ static void look(void *argument)
     uint32_t session;
 
     looked->state = segment_state(segment);
+    looked->heir = shm_load(&segment->header->heir);
+    looked->growths = shm_load(&segment->header->growths);
     survey_slots(segment, &looked->survey, looked->by_session);
     for (session = 1; session <= segment->geometry.sessions; session++) {
         struct attached *attached = &looked->attached[looked->count];
@@ -142,6 +154,46 @@ static void add_made(struct output_rows *rows, char *text)
     free(text);
 }
 
+static void add_capacity(struct output_rows *rows, uint64_t capacity, uint64_t most)
+{
+    if (most > capacity)
+        add_made(rows, text_format("%llu slots, of at most %llu", (unsigned long long)capacity,
+                                   (unsigned long long)most));
+    else
+        add_made(rows, text_format("%llu slots", (unsigned long long)capacity));
+    output_number(rows, capacity);
+    output_number(rows, most);
+}
+
+static void add_growth(struct output_rows *rows, const struct looked *looked)
+{
+    const struct pool_spec *spec = &looked->view->pool.spec;
+    uint64_t low = spec_low_water(spec, looked->survey.capacity);
+    char *growth = pools_growth(spec);
+
+    if (low)
+        add_made(rows, text_format("%s, ahead of need below %llu free slots", growth,
+                                   (unsigned long long)low));
+    else
+        output_text(rows, growth);
+    add_made(rows, growth);
+    output_number(rows, low);
+    output_number(rows, looked->growths);
+}
+
+static void add_policy(struct output_rows *rows, const struct looked *looked)
+{
+    uint32_t flags = looked->view->pool.spec.flags;
+
+    add_made(rows, pools_on_death(&looked->view->pool.spec));
+    output_number(rows, looked->heir);
+    add_made(rows, text_format("%s%s%s", flags & SPEC_SHARING ? "sharing" : "",
+                               flags == (SPEC_SHARING | SPEC_NOTES) ? ", " : "",
+                               flags & SPEC_NOTES ? "deadlines" : ""));
+    output_number(rows, flags & SPEC_SHARING);
+    output_number(rows, flags & SPEC_NOTES);
+}
+
 static void add_memory(struct output_rows *rows, uint64_t total, uint64_t metadata)
 {
     char *all = text_bytes(total), *beside = text_bytes(metadata);
@@ -155,6 +207,7 @@ static void add_pool(struct output_rows *rows, const struct looked *looked)
 {
     const struct wire_pool *pool = &looked->view->pool;
     const struct geometry *geometry = &looked->view->segment.geometry;
+    uint64_t total, metadata;
 
     output_text(rows, pool->spec.name);
     if (*pool->spec.type_name || pool->spec.type_version)
@@ -167,11 +220,13 @@ static void add_pool(struct output_rows *rows, const struct looked *looked)
     output_number(rows, geometry->object_size);
     output_number(rows, geometry->alignment);
     output_number(rows, geometry->stride);
-    add_made(rows, text_format("%llu slots", (unsigned long long)looked->survey.capacity));
-    output_number(rows, looked->survey.capacity);
-    add_memory(rows, geometry->total, geometry->objects_at);
-    output_number(rows, geometry->total);
-    output_number(rows, geometry->objects_at);
+    add_capacity(rows, looked->survey.capacity, geometry->max_capacity);
+    add_growth(rows, looked);
+    add_policy(rows, looked);
+    total = pools_memory(geometry, looked->survey.capacity, &metadata);
+    add_memory(rows, total, metadata);
+    output_number(rows, total);
+    output_number(rows, metadata);
     output_text(rows, pools_lifetime(pool));
     output_number(rows, pool->spec.lifetime == FASTALLOC_PERSISTENT);
     add_made(rows, text_format("%04o", pool->spec.mode));

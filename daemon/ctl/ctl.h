@@ -10,6 +10,7 @@
 
 #include <fastalloc/fastalloc.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Exit values. */
 enum {
@@ -24,6 +25,9 @@ struct ctl {
     fastalloc_pool_config config; /* for create */
     char **names;                 /* of pools, from the command line: such as pools can have */
     int name_count;
+    uint64_t slots;           /* for grow and shrink; 0: not said */
+    uint64_t handle;          /* for release; 0: all */
+    bool destroy;             /* for shutdown */
     fastalloc_client *client; /* connected */
 };
 
@@ -33,6 +37,11 @@ int cmd_stat(struct ctl *ctl);
 int cmd_check(struct ctl *ctl);
 int cmd_create(struct ctl *ctl);
 int cmd_destroy(struct ctl *ctl);
+int cmd_grow(struct ctl *ctl);
+int cmd_shrink(struct ctl *ctl);
+int cmd_quarantine(struct ctl *ctl);
+int cmd_release(struct ctl *ctl);
+int cmd_shutdown(struct ctl *ctl);
 
 /* Writes "fastallocctl: " and the text, made safe for a terminal, to stderr; returns
  * CTL_FAILED. */

@@ -4,10 +4,14 @@
 bin_PROGRAMS += daemon/fastallocctl
 daemon_fastallocctl_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SMARTCOLS_CFLAGS)
 daemon_fastallocctl_SOURCES = \
+	daemon/ctl/arguments.c daemon/ctl/arguments.h \
+	daemon/ctl/cmd_capacity.c \
 	daemon/ctl/cmd_check.c \
 	daemon/ctl/cmd_create.c \
 	daemon/ctl/cmd_destroy.c \
 	daemon/ctl/cmd_list.c \
+	daemon/ctl/cmd_quarantine.c \
+	daemon/ctl/cmd_shutdown.c \
 	daemon/ctl/cmd_stat.c \
 	daemon/ctl/ctl.h \
 	daemon/ctl/main.c \

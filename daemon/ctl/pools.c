@@ -6,6 +6,7 @@
 
 #include "client/client.h"
 #include "os/backing.h"
+#include "text.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -74,6 +75,39 @@ const char *pools_lifetime(const struct wire_pool *pool)
     if (pool->destroyed)
         return "destroyed";
     return pool->spec.lifetime == FASTALLOC_PERSISTENT ? "persistent" : "until last detach";
+}
+
+char *pools_growth(const struct pool_spec *spec)
+{
+    if (spec->growth == FASTALLOC_GROWTH_LINEAR)
+        return text_format("linear:%llu", (unsigned long long)spec->growth_amount);
+    if (spec->growth == FASTALLOC_GROWTH_EXPONENTIAL)
+        return text_format("exponential:%.15g", spec->growth_factor);
+    return text_format("none");
+}
+
+char *pools_on_death(const struct pool_spec *spec)
+{
+    if (spec->on_death == FASTALLOC_QUARANTINE && spec->quarantine_ms)
+        return text_format("quarantine:%u", spec->quarantine_ms);
+    return text_format(spec->on_death == FASTALLOC_QUARANTINE ? "quarantine"
+                       : spec->on_death == FASTALLOC_HEIR     ? "heir"
+                                                              : "reclaim");
+}
+
+uint64_t pools_memory(const struct geometry *geometry, uint64_t capacity, uint64_t *metadata)
+{
+    struct extent extents[EXTENTS_MAX];
+    uint64_t all = 0, beside = 0;
+    unsigned i, count = geometry_extents(geometry, 0, capacity, extents);
+
+    for (i = 0; i < count; i++) {
+        all += extents[i].length;
+        beside += extents[i].from < geometry->guard_at ? extents[i].length : 0;
+    }
+    if (metadata)
+        *metadata = beside;
+    return all;
 }
 
 /* ----------------------------------------------------------------- looking */

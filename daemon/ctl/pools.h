@@ -25,6 +25,16 @@ int pools_list(fastalloc_client *client, struct wire_pool **pools, size_t *count
 /* "persistent", "until last detach", "destroyed": what becomes of a pool. */
 const char *pools_lifetime(const struct wire_pool *pool);
 
+/* How it grows, and what becomes of a dead session's slots, as the options of create have it:
+ * "none", "linear:100", "exponential:1.5"; "reclaim", "quarantine:1000", "heir".  The
+ * caller's to free. */
+char *pools_growth(const struct pool_spec *spec);
+char *pools_on_death(const struct pool_spec *spec);
+
+/* Bytes of shared memory that a pool of `capacity` slots has; of these all but the objects
+ * (unless NULL). */
+uint64_t pools_memory(const struct geometry *geometry, uint64_t capacity, uint64_t *metadata);
+
 struct view {
     struct wire_pool pool; /* as the daemon has it */
     struct segment segment;

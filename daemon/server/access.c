@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
@@ -82,4 +83,9 @@ bool access_may_use(const struct peer *peer, uint32_t uid, uint32_t gid, uint32_
 bool access_may_destroy(const struct peer *peer, uint32_t uid)
 {
     return peer->uid == 0 || peer->uid == uid;
+}
+
+bool access_may_shut_down(const struct peer *peer)
+{
+    return peer->uid == 0 || peer->uid == geteuid();
 }

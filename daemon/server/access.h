@@ -30,4 +30,7 @@ bool access_may_use(const struct peer *peer, uint32_t uid, uint32_t gid, uint32_
 /* Whether it may destroy: the owner and root. */
 bool access_may_destroy(const struct peer *peer, uint32_t uid);
 
+/* Whether it may end the daemon: root, and whoever the daemon runs as. */
+bool access_may_shut_down(const struct peer *peer);
+
 #endif

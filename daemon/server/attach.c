@@ -43,8 +43,7 @@ uint32_t pool_session_count(const struct pool *pool)
     return HASH_CNT(by_number, pool->sessions);
 }
 
-/* Whether the segment still has its size: who has a descriptor can truncate it. */
-static bool is_whole(const struct pool *pool)
+bool pool_is_whole(const struct pool *pool)
 {
     uint64_t size;
 
@@ -131,7 +130,8 @@ static int choose_number(struct pool *pool, uint32_t *number, struct reason *why
 {
     struct search search = {pool, 0};
 
-    if (!is_whole(pool) || !guard_run(search_number, &search, pool->mapped, pool->geometry.total)) {
+    if (!pool_is_whole(pool) ||
+        !guard_run(search_number, &search, pool->mapped, pool->geometry.total)) {
         pool_mark_damaged(pool, "its memory was truncated");
         return refuse_damaged(pool, why);
     }
@@ -283,36 +283,41 @@ void pool_forget(struct pool *pool, struct session *session)
 
 struct sweeping {
     struct pool *pool;
-    const uint32_t *numbers;
+    const struct death *deaths;
     uint32_t count;
 };
 
-static void sweep_numbers(void *argument)
+static void sweep_one(struct pool *pool, const struct death *death)
 {
-    const struct sweeping *sweeping = argument;
-    struct pool *pool = sweeping->pool;
+    static const struct sweep_policy reclaim;
+    struct sweep_policy policy = {pool->spec.on_death, pool->spec.quarantine_ms};
     struct sweep_result result;
-    uint32_t i;
 
-    for (i = 0; i < sweeping->count; i++) {
-        sweep_session(&pool->segment, sweeping->numbers[i], &result);
-        session_reuse(&pool->segment, sweeping->numbers[i]);
-        log_debug("pool \"%s\": session %u swept, %llu slots and %llu magazines taken back",
-                  pool->spec.name, sweeping->numbers[i], (unsigned long long)result.slots,
-                  (unsigned long long)result.magazines);
-    }
+    sweep_session(&pool->segment, death->number, death->closed ? &reclaim : &policy, &result);
+    session_reuse(&pool->segment, death->number);
+    log_debug("pool \"%s\": session %u swept, %llu slots and %llu magazines taken back, %llu slots "
+              "kept",
+              pool->spec.name, death->number, (unsigned long long)result.slots,
+              (unsigned long long)result.magazines, (unsigned long long)result.kept);
 }
 
-int pool_sweep(struct pool *pool, const uint32_t *numbers, uint32_t count)
+static void sweep_all(void *argument)
 {
-    struct sweeping sweeping = {pool, numbers, count};
+    const struct sweeping *sweeping = argument;
+    uint32_t i;
 
-    if (!pool->has_role) {
-        if (fence_take_role(pool->descriptor))
-            return FASTALLOC_E_BUSY;
-        pool->has_role = true;
-    }
-    if (!is_whole(pool) || !guard_run(sweep_numbers, &sweeping, pool->mapped, pool->geometry.total))
+    for (i = 0; i < sweeping->count; i++)
+        sweep_one(sweeping->pool, &sweeping->deaths[i]);
+}
+
+int pool_sweep(struct pool *pool, const struct death *deaths, uint32_t count)
+{
+    struct sweeping sweeping = {pool, deaths, count};
+    int error = pool_take_role(pool);
+
+    if (error)
+        return error;
+    if (!guard_run(sweep_all, &sweeping, pool->mapped, pool->geometry.total))
         return FASTALLOC_E_POISONED;
     return 0;
 }

@@ -9,11 +9,13 @@
 #include "os/packet.h"
 #include "request.h"
 #include "sweeper.h"
+#include "wishes.h"
 
 #include <errno.h>
 #include <fastalloc/fastalloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -64,23 +66,21 @@ static void read_next(struct connection *connection)
           connection->client.greeted ? 0 : LIMIT_HANDSHAKE_MS);
 }
 
-static void wait_for(struct connection *connection, struct pool *pool, uint32_t session)
+static void wait_for(struct connection *connection, struct pool *pool, const struct wish *wish)
 {
     struct client *client = &connection->client;
 
     client->awaits_pool = pool;
-    client->awaits_session = session;
+    client->wish = *wish;
     DL_APPEND2(pool->waiters, client, waiter_prev, waiter_next);
-    enter(connection, STATE_WAITING, UV_DISCONNECT, session ? LIMIT_CLOSE_MS : 0);
+    enter(connection, STATE_WAITING, UV_READABLE | UV_DISCONNECT,
+          wish->kind == WISH_SWEEP ? LIMIT_CLOSE_MS : 0);
 }
 
 static void wait_no_more(struct client *client)
 {
-    if (!client->awaits_pool)
-        return;
-    DL_DELETE2(client->awaits_pool->waiters, client, waiter_prev, waiter_next);
-    client->awaits_pool = NULL;
-    client->awaits_session = 0;
+    wish_drop(client);
+    client->wish.kind = WISH_NONE;
 }
 
 static void drop_descriptor(struct connection *connection)
@@ -160,28 +160,62 @@ void connection_answer(struct client *client)
     send_reply(connection_of(client));
 }
 
+void connection_refuse(struct client *client, const struct reason *why)
+{
+    struct wire_reply *reply = &connection_of(client)->result.reply;
+
+    request_refuse(reply, reply->id, reply->op, why);
+    connection_answer(client);
+}
+
 /* ------------------------------------------------------------------- reading */
+
+static void shut_down(struct connection *connection)
+{
+    struct request_result *result = &connection->result;
+    struct reason why;
+
+    if (server_shut_down(connection->server, result->destroy, connection->socket, &result->reply,
+                         &why))
+        connection_refuse(&connection->client, &why);
+}
 
 static void proceed(struct connection *connection)
 {
+    static const struct wish for_pool = {.kind = WISH_POOL};
     struct request_result *result = &connection->result;
     struct server *server = connection->server;
+    struct wish wish = {.kind = WISH_SWEEP};
 
     switch (result->next) {
     case REQUEST_ANSWER:
+        sweeper_watch(server);
         send_reply(connection);
         break;
     case REQUEST_BUILD:
-        wait_for(connection, result->pool, 0);
+        wait_for(connection, result->pool, &for_pool);
         jobs_build(server, result->pool);
         break;
     case REQUEST_SWEEP:
-        wait_for(connection, result->pool, result->session->number);
+        wish.session = result->session->number;
+        wait_for(connection, result->pool, &wish);
         sweeper_wake(server);
         break;
     case REQUEST_RELEASE:
-        wait_for(connection, result->pool, 0);
+        wait_for(connection, result->pool, &for_pool);
         jobs_release(server, result->pool);
+        break;
+    case REQUEST_WISH:
+        wait_for(connection, result->pool, &result->wish);
+        sweeper_continue(server, result->pool);
+        break;
+    case REQUEST_AHEAD:
+        sweeper_continue(server, result->pool);
+        break;
+    case REQUEST_NOTHING:
+        break;
+    case REQUEST_SHUTDOWN:
+        shut_down(connection);
         break;
     }
 }
@@ -230,6 +264,34 @@ static void receive(struct connection *connection)
     }
 }
 
+/* While the client waits: takes a request that nothing answers.  Any other stays where it
+ * is, and all behind it, until the answer is out. */
+static void receive_one_way(struct connection *connection)
+{
+    struct server *server = connection->server;
+    struct request_result result;
+    uint8_t bytes[PACKET_MAX];
+    ssize_t length = recv(connection->socket, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+
+    if (length == 0) {
+        connection_end(connection);
+        return;
+    }
+    if (length < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (length < 0 || !request_is_one_way(bytes, (size_t)length)) {
+        uv_poll_start(&connection->poll, UV_DISCONNECT, on_event);
+        return;
+    }
+    length = packet_receive(connection->socket, bytes, NULL);
+    if (length <= 0)
+        return;
+    request_handle(&server->registry, &connection->client, bytes, (size_t)length,
+                   uv_now(&server->loop), &result);
+    if (result.next == REQUEST_AHEAD)
+        sweeper_continue(server, result.pool);
+}
+
 static void on_event(uv_poll_t *handle, int status, int events)
 {
     struct connection *connection = handle->data;
@@ -245,7 +307,10 @@ static void on_event(uv_poll_t *handle, int status, int events)
             send_reply(connection);
         break;
     case STATE_WAITING:
-        connection_end(connection);
+        if (status < 0 || (events & UV_DISCONNECT))
+            connection_end(connection);
+        else
+            receive_one_way(connection);
         break;
     case STATE_ENDED:
         break;
@@ -256,7 +321,7 @@ static void on_event(uv_poll_t *handle, int status, int events)
 static void answer_close(struct connection *connection)
 {
     struct client *client = &connection->client;
-    const struct session *session = pool_find_session(client->awaits_pool, client->awaits_session);
+    const struct session *session = pool_find_session(client->awaits_pool, client->wish.session);
 
     if (session && !session->open)
         connection_answer(client);
@@ -279,7 +344,7 @@ static void on_deadline(uv_timer_t *timer)
         connection_end(connection);
         break;
     case STATE_WAITING:
-        if (client->awaits_session)
+        if (client->wish.kind == WISH_SWEEP)
             answer_close(connection);
         break;
     case STATE_ENDED:

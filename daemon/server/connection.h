@@ -2,7 +2,9 @@
  *
  * connection: one client's socket.  Requests are handled one at a time: while a reply is
  * waited for, or cannot be sent, nothing is read, so that a client has at most one
- * reply and one descriptor on its way.  Each state has a deadline or an end of its own:
+ * reply and one descriptor on its way; but requests that nothing answers are taken also while
+ * a job is waited for, as long as nothing else is before them.  Each state has a deadline or an
+ * end of its own:
  *
  *   READING  for the next request; for the hello, LIMIT_HANDSHAKE_MS
  *   WAITING  for a job; for a fence, LIMIT_CLOSE_MS
@@ -28,6 +30,9 @@ struct request_result *connection_result(struct client *client);
 
 /* What the client waited for has come about: sends the reply. */
 void connection_answer(struct client *client);
+
+/* It cannot come about: sends why. */
+void connection_refuse(struct client *client, const struct reason *why);
 
 /* How many connections the uid has. */
 unsigned connection_count_of(const struct server *server, uint32_t uid);

@@ -5,28 +5,16 @@
 #include "jobs.h"
 
 #include "connection.h"
+#include "job.h"
 #include "log.h"
 #include "request.h"
 #include "sweeper.h"
+#include "wishes.h"
 
 #include <fastalloc/fastalloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
-
-enum job_kind { JOB_BUILD, JOB_SWEEP, JOB_RELEASE };
-
-struct job {
-    uv_work_t work;
-    struct server *server;
-    struct pool *pool;
-    enum job_kind kind;
-    int error;
-    struct reason why;
-    uint32_t count;
-    uint32_t numbers[LIMIT_SWEEPS_AT_ONCE];
-    struct job *prev, *next; /* in server->queued */
-};
 
 /* The thread pool's half: touches the pool, and of the registry what never changes. */
 static void work(uv_work_t *request)
@@ -39,10 +27,28 @@ static void work(uv_work_t *request)
         job->error = pool_build(job->pool, &registry->store, registry->prefix, &job->why);
         break;
     case JOB_SWEEP:
-        job->error = pool_sweep(job->pool, job->numbers, job->count);
+        job->error = pool_sweep(job->pool, job->deaths, job->count);
         break;
     case JOB_RELEASE:
         pool_release(job->pool);
+        break;
+    case JOB_RESERVE:
+        job->error = pool_reserve(job->pool, job->number, &job->why);
+        break;
+    case JOB_PUBLISH:
+        job->error = pool_publish(job->pool);
+        break;
+    case JOB_RETREAT:
+        job->error = pool_retreat(job->pool, job->number, &job->number);
+        break;
+    case JOB_GIVE_BACK:
+        pool_give_back(job->pool);
+        break;
+    case JOB_RELEASE_SLOTS:
+        job->error = pool_release_slots(job->pool, job->number, &job->number);
+        break;
+    case JOB_EXPIRE:
+        job->error = pool_expire(job->pool, &job->number);
         break;
     }
 }
@@ -55,26 +61,25 @@ static void after_build(struct job *job)
     struct client *client = job->pool->waiters;
     struct request_result nobodys, *result = client ? connection_result(client) : &nobodys;
 
-    if (client) {
-        /* A failed pool is freed: nobody may wait for it any more. */
-        DL_DELETE2(job->pool->waiters, client, waiter_prev, waiter_next);
-        client->awaits_pool = NULL;
-    } else {
+    /* A failed pool is freed: nobody may wait for it any more. */
+    if (client)
+        wish_drop(client);
+    else
         memset(&nobodys, 0, sizeof nobodys);
-    }
     request_built(&server->registry, client, job->pool, job->error, &job->why, result);
     if (result->next == REQUEST_RELEASE)
         jobs_release(server, result->pool);
     if (client)
         connection_answer(client);
+    sweeper_watch(server);
 }
 
-static bool swept(const struct job *job, uint32_t number)
+static bool swept(const struct job *job, const struct wish *wish)
 {
     uint32_t i;
 
     for (i = 0; i < job->count; i++)
-        if (job->numbers[i] == number)
+        if (wish->kind == WISH_SWEEP && job->deaths[i].number == wish->session)
             return true;
     return false;
 }
@@ -88,11 +93,18 @@ static void postpone(struct job *job)
 
     log_warn("pool \"%s\": somebody else sweeps it; trying again", job->pool->spec.name);
     for (i = 0; i < job->count; i++) {
-        session = pool_find_session(job->pool, job->numbers[i]);
+        session = pool_find_session(job->pool, job->deaths[i].number);
         session->open = false;
         session->pause = LIMIT_LOOK_LAST_MS;
         session->due = now + LIMIT_LOOK_LAST_MS;
     }
+}
+
+void job_be_done(struct pool *pool)
+{
+    pool->busy = false;
+    if (pool->settled)
+        pool->published = pool->capacity;
 }
 
 static void after_sweep(struct job *job)
@@ -101,24 +113,27 @@ static void after_sweep(struct job *job)
     struct pool *pool = job->pool;
     struct client *client, *next;
 
-    pool->busy = false;
+    job_be_done(pool);
     if (job->error == FASTALLOC_E_BUSY) {
         postpone(job);
         sweeper_wake(server);
+        sweeper_continue(server, pool);
         return;
     }
     if (job->error)
         pool_mark_damaged(pool, "its memory was truncated");
-    registry_forget(&server->registry, pool, job->numbers, job->count);
+    registry_forget(&server->registry, pool, job->deaths, job->count);
     if (registry_is_over(pool)) {
-        /* Nobody is attached: every waiter waits for the last of it. */
+        /* Nobody is attached: who waits for a sweep waits for the last of the pool. */
         DL_FOREACH2(pool->waiters, client, waiter_next)
-        client->awaits_session = 0;
+        if (client->wish.kind == WISH_SWEEP)
+            client->wish.kind = WISH_POOL;
     } else {
         DL_FOREACH_SAFE2(pool->waiters, client, next, waiter_next)
-        if (swept(job, client->awaits_session))
+        if (swept(job, &client->wish))
             connection_answer(client);
     }
+    sweeper_watch(server);
     sweeper_continue(server, pool);
 }
 
@@ -126,15 +141,19 @@ static void after_release(struct job *job)
 {
     struct server *server = job->server;
     struct pool *pool = job->pool;
-    struct client *waiters = pool->waiters, *client, *next;
+    struct client *client;
+    struct reason gone;
 
     log_info("pool \"%s\" (uid %u) is gone", pool->spec.name, pool->uid);
-    pool->waiters = NULL;
-    DL_FOREACH2(waiters, client, waiter_next)
-    client->awaits_pool = NULL;
+    reason_set(&gone, FASTALLOC_E_DESTROYED, "pool \"%s\" is gone", pool->spec.name);
+    while ((client = pool->waiters)) {
+        wish_drop(client);
+        if (client->wish.kind == WISH_GROWTH || client->wish.kind == WISH_SHRINK)
+            connection_refuse(client, &gone);
+        else
+            connection_answer(client);
+    }
     registry_drop(&server->registry, pool);
-    DL_FOREACH_SAFE2(waiters, client, next, waiter_next)
-    connection_answer(client);
 }
 
 static void follow(struct job *job)
@@ -149,6 +168,24 @@ static void follow(struct job *job)
     case JOB_RELEASE:
         after_release(job);
         break;
+    case JOB_RESERVE:
+        aftermath_reserve(job);
+        break;
+    case JOB_PUBLISH:
+        aftermath_publish(job);
+        break;
+    case JOB_RETREAT:
+        aftermath_retreat(job);
+        break;
+    case JOB_GIVE_BACK:
+        aftermath_give_back(job);
+        break;
+    case JOB_RELEASE_SLOTS:
+        aftermath_release_slots(job);
+        break;
+    case JOB_EXPIRE:
+        aftermath_expire(job);
+        break;
     }
 }
 
@@ -159,7 +196,13 @@ static void hand_over(struct job *job)
     uv_queue_work(&job->server->loop, &job->work, work, done);
 }
 
-/* Sweeps and releases wait for each other, builds for neither. */
+/* Building and growing, which take as long as memory does, wait for nobody; all else, which
+ * takes as long as who filled the pool would have it, waits for its like. */
+static bool waits(const struct job *job)
+{
+    return job->kind != JOB_BUILD && job->kind != JOB_RESERVE && job->kind != JOB_PUBLISH;
+}
+
 static void hand_over_queued(struct server *server)
 {
     struct job *job;
@@ -178,7 +221,7 @@ static void done(uv_work_t *request, int status)
     struct server *server = job->server;
 
     (void)status; /* nothing here cancels */
-    if (job->kind != JOB_BUILD) {
+    if (waits(job)) {
         server->sweepers--;
         hand_over_queued(server);
     }
@@ -192,7 +235,7 @@ static void done(uv_work_t *request, int status)
 
 /* Without memory for a job its work is done at once, on the loop: others wait, but it
  * comes to its end. */
-static void start(const struct job *plan)
+void job_start(const struct job *plan)
 {
     struct job *job = malloc(sizeof *job), at_once = *plan;
 
@@ -207,28 +250,34 @@ static void start(const struct job *plan)
     *job = *plan;
     job->work.data = job;
     plan->server->jobs++;
-    if (job->kind == JOB_BUILD) {
-        hand_over(job);
-    } else {
+    if (waits(job)) {
         DL_APPEND(job->server->queued, job);
         hand_over_queued(job->server);
+    } else {
+        hand_over(job);
     }
 }
 
 void jobs_build(struct server *server, struct pool *pool)
 {
-    start(&(struct job){.server = server, .pool = pool, .kind = JOB_BUILD});
+    job_start(&(struct job){.server = server, .pool = pool, .kind = JOB_BUILD});
 }
 
-void jobs_sweep(struct server *server, struct pool *pool, const uint32_t *numbers, uint32_t count)
+void jobs_sweep(struct server *server, struct pool *pool, const struct death *deaths,
+                uint32_t count)
 {
     struct job job = {.server = server, .pool = pool, .kind = JOB_SWEEP, .count = count};
 
-    memcpy(job.numbers, numbers, count * sizeof *numbers);
-    start(&job);
+    memcpy(job.deaths, deaths, count * sizeof *deaths);
+    job_start(&job);
 }
 
 void jobs_release(struct server *server, struct pool *pool)
 {
-    start(&(struct job){.server = server, .pool = pool, .kind = JOB_RELEASE});
+    job_start(&(struct job){.server = server, .pool = pool, .kind = JOB_RELEASE});
+}
+
+void jobs_expire(struct server *server, struct pool *pool)
+{
+    job_start(&(struct job){.server = server, .pool = pool, .kind = JOB_EXPIRE});
 }

@@ -35,6 +35,7 @@
 #define LIMIT_FENCE_NS_PER_SESSION 1000u
 #define LIMIT_LOOK_CROWDED_MS 60000u
 #define LIMIT_SWEEPS_AT_ONCE 64u /* sessions that one job sweeps */
+#define LIMIT_EXPIRE_MS 100u     /* between looks at pools in which something may expire */
 
 /* Of the thread pool's workers so many sweep and release, so that a build always finds
  * one: how long a sweep takes is up to who filled the pool. */

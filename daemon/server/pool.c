@@ -7,7 +7,9 @@
 
 #include "guard.h"
 #include "log.h"
+#include "memory.h"
 #include "os/fence.h"
+#include "shm/wait.h"
 
 #include <errno.h>
 #include <fastalloc/fastalloc.h>
@@ -59,6 +61,7 @@ int pool_plan(struct pool **pool, const struct pool_spec *spec, const struct geo
     made->gid = creator->gid;
     made->serial = serial;
     made->created = (uint64_t)time(NULL);
+    made->capacity = made->reserved = spec->capacity;
     do {
         error = backing_random(&made->pool_id, sizeof made->pool_id, why);
         if (!error)
@@ -98,9 +101,11 @@ static void format(void *argument)
 static int make_segment(struct pool *pool, struct reason *why)
 {
     struct format job = {pool, why, 0};
+    struct extent extents[EXTENTS_MAX];
+    unsigned count = geometry_extents(&pool->geometry, 0, pool->capacity, extents);
     int error;
 
-    error = backing_reserve(pool->descriptor, 0, pool->geometry.total, why);
+    error = memory_reserve(pool->descriptor, extents, count, 0, why);
     if (!error)
         error = map_segment(pool, why);
     if (error)
@@ -108,6 +113,7 @@ static int make_segment(struct pool *pool, struct reason *why)
     pool->has_role = fence_take_role(pool->descriptor) == 0;
     if (!guard_run(format, &job, pool->mapped, pool->geometry.total))
         return reason_set(why, FASTALLOC_E_SYSTEM, "the memory was taken away meanwhile");
+    pool->settled = true;
     return job.error;
 }
 
@@ -197,8 +203,9 @@ static int open_segment(struct pool *pool, struct reason *why)
     if (error)
         return error;
     segment_bind(&pool->segment, pool->mapped, &pool->geometry);
-    /* Not had now, it is tried for again at each sweep. */
-    pool->has_role = fence_take_role(pool->descriptor) == 0;
+    /* The role, not had now, is tried for again by each job. */
+    if (pool_take_role(pool) == FASTALLOC_E_POISONED)
+        pool_mark_damaged(pool, "it was not left whole");
     return 0;
 }
 
@@ -213,6 +220,7 @@ static int restore_session(struct pool *pool, const struct manifest_session *not
     session->pid = noted->pid;
     session->uid = noted->uid;
     session->nonce = noted->nonce;
+    session->closed = noted->closed;
     HASH_ADD(by_number, pool->sessions, number, sizeof session->number, session);
     if (!session->by_number.tbl) {
         free(session);
@@ -242,6 +250,8 @@ int pool_readopt(struct pool **pool, const struct manifest *manifest, struct rea
     made->serial = manifest->serial;
     made->created = manifest->created;
     made->destroyed = manifest->destroyed;
+    made->capacity = manifest->capacity;
+    made->reserved = manifest->reserved;
     made->phase = PHASE_READY;
     strcpy(made->segment_name, manifest->segment);
     for (i = 0; i < manifest->session_count && !error; i++)
@@ -255,6 +265,7 @@ int pool_readopt(struct pool **pool, const struct manifest *manifest, struct rea
         pool_free(made);
         return error;
     }
+    made->published = made->settled ? made->capacity : 0;
     *pool = made;
     return 0;
 }
@@ -278,6 +289,8 @@ int pool_save(const struct pool *pool, const struct store *store, struct reason 
     manifest.serial = pool->serial;
     manifest.created = pool->created;
     manifest.destroyed = pool->destroyed;
+    manifest.capacity = pool->capacity;
+    manifest.reserved = pool->reserved;
     if (count > 0) {
         manifest.sessions = calloc(count, sizeof *manifest.sessions);
         if (!manifest.sessions)
@@ -290,6 +303,7 @@ int pool_save(const struct pool *pool, const struct store *store, struct reason 
         manifest.sessions[i].pid = session->pid;
         manifest.sessions[i].uid = session->uid;
         manifest.sessions[i].nonce = session->nonce;
+        manifest.sessions[i].closed = session->closed;
     }
     manifest.session_count = count;
     error = store_save(store, &manifest, why);
@@ -307,6 +321,7 @@ static void tell_state(void *argument)
     struct telling *telling = argument;
 
     segment_set_state(&telling->pool->segment, telling->state);
+    wait_wake(&telling->pool->segment);
 }
 
 static void set_state(struct pool *pool, uint32_t state)

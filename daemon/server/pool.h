@@ -9,9 +9,10 @@
  *
  *   BUILDING --pool_build()--> READY --pool_unlink()--> LEAVING --pool_release()--> freed
  *
- * pool_build(), pool_sweep() and pool_release() take long and may be called from any
- * thread, one of them at a time for a pool (`busy`); all else belongs to one thread, which
- * meanwhile may go on calling the other functions where they say so.
+ * pool_build(), pool_sweep(), pool_release() and those that change the capacity (resize.c)
+ * or look after notes take long and may be called from any thread, one of them at a time for
+ * a pool (`busy`); all else belongs to one thread, which meanwhile may go on calling the
+ * other functions where they say so.
  *
  * No libuv here: tests drive pools by hand.
  */
@@ -33,6 +34,24 @@
 
 struct pool;
 
+/* What a client has asked of a pool and waits for. */
+enum wish_kind {
+    WISH_NONE,
+    WISH_POOL,   /* that it is built, or released */
+    WISH_SWEEP,  /* that `session` is swept */
+    WISH_GROWTH, /* `number` slots at least; 0: a step, to more than `from` */
+    WISH_SHRINK, /* slots from `number` on given back */
+    WISH_RELEASE /* quarantined slots released: of handle `number`; 0: all */
+};
+
+struct wish {
+    enum wish_kind kind;
+    uint32_t session;
+    uint64_t number;
+    uint64_t from, increment; /* of a step; increment 0: as the pool is declared */
+    bool served;              /* the job under way is for it */
+};
+
 /* One connected client, as far as pools know it. */
 struct client {
     struct peer peer;
@@ -41,10 +60,8 @@ struct client {
     struct session *sessions; /* it opened, not yet suspect */
     uint32_t session_count;
 
-    /* What its reply waits for: a session to be swept, or with session 0 the
-     * pool to be built or released.  NULL: nothing. */
-    struct pool *awaits_pool;
-    uint32_t awaits_session;
+    struct pool *awaits_pool; /* what its reply waits for; NULL: nothing */
+    struct wish wish;
     struct client *waiter_prev, *waiter_next; /* in awaits_pool->waiters */
 };
 
@@ -55,11 +72,18 @@ struct session {
     uint32_t pid, uid; /* of the peer it was opened for */
     uint64_t nonce;
     struct client *client;       /* NULL: a suspect, whose fence is looked at */
+    bool closed;                 /* by request: its slots are reclaimed whatever the policy */
     bool open;                   /* its fence was found open: to be swept */
     uint64_t due;                /* when to look next, in ms of the loop's clock */
     uint32_t pause;              /* ms between looks */
     struct session *prev, *next; /* in client->sessions, or in registry->suspects */
     UT_hash_handle by_number;
+};
+
+/* A session to be swept. */
+struct death {
+    uint32_t number;
+    bool closed;
 };
 
 enum pool_phase { PHASE_BUILDING, PHASE_READY, PHASE_LEAVING };
@@ -75,12 +99,21 @@ struct pool {
     enum pool_phase phase;
     bool destroyed; /* its name is free */
     bool damaged;   /* its memory was found damaged: nobody attaches any more */
-    bool busy;      /* somebody builds, sweeps or releases it */
+    bool busy;      /* a job is under way for it */
+
+    uint64_t capacity;   /* slots now: of these the objects have memory */
+    uint64_t reserved;   /* the highest capacity so far: of these the metadata has */
+    uint64_t published;  /* what the users see of the capacity, as far as that is certain: 0
+                            while it is about to go down */
+    struct wish ahead;   /* WISH_GROWTH, asked for ahead of need, by nobody who waits */
+    uint64_t refused_at; /* the capacity at which a failure to grow was last logged */
+    bool swept_last;     /* the last job was a sweep: wishes are next */
 
     /* Written by who makes it busy. */
     void *mapped;
     int descriptor;
     bool has_role; /* of the sweeper; see os/fence.h */
+    bool settled;  /* what an earlier daemon left half done has been looked after */
     struct segment segment;
 
     uint64_t fence_ns;   /* what the last look or closing took */
@@ -123,11 +156,18 @@ int pool_attach(struct pool *pool, const struct store *store, struct client *cli
 struct session *pool_find_session(struct pool *pool, uint32_t number);
 uint32_t pool_session_count(const struct pool *pool);
 
-/* Sweeps `count` sessions whose fences are open: for the segment they are then gone;
- * pool_forget() removes them from the pool.  Returns 0; FASTALLOC_E_POISONED when the
- * segment was truncated, and there is nothing left to sweep: pool_mark_damaged(); or
- * FASTALLOC_E_BUSY when somebody else has the sweeper's role: nothing was done. */
-int pool_sweep(struct pool *pool, const uint32_t *numbers, uint32_t count);
+/* Sweeps `count` sessions whose fences are open, by the pool's policy: for the segment they
+ * are then gone; pool_forget() removes them from the pool.  Returns 0; FASTALLOC_E_POISONED
+ * when the segment was truncated, and there is nothing left to sweep: pool_mark_damaged();
+ * or FASTALLOC_E_BUSY when somebody else has the sweeper's role: nothing was done. */
+int pool_sweep(struct pool *pool, const struct death *deaths, uint32_t count);
+
+/* Makes sure of the sweeper's role, and that what was left half done is settled.  Returns 0,
+ * FASTALLOC_E_BUSY or FASTALLOC_E_POISONED. */
+int pool_take_role(struct pool *pool);
+
+/* Whether the segment still has its size: who has a descriptor can truncate it. */
+bool pool_is_whole(const struct pool *pool);
 
 /* Whether the session's fence is open: 1, 0, or a negative errno.  Says in the pool what
  * it took; where that is too long the pool becomes damaged. */
@@ -142,6 +182,30 @@ void pool_forget(struct pool *pool, struct session *session);
 
 /* Writes the manifest as the pool is now.  Also while busy with a sweep. */
 int pool_save(const struct pool *pool, const struct store *store, struct reason *why);
+
+/* Growing, in two steps, with pool->capacity set and pool_save() called in between:
+ * reserve    gets the memory for `capacity` slots.  On failure nothing is left of it.
+ *            Returns 0, FASTALLOC_E_NO_MEMORY (what is needed, what is there, the mend),
+ *            _SYSTEM, _BUSY, _POISONED.
+ * publish    has the users see pool->capacity.  Returns 0, FASTALLOC_E_BUSY, _POISONED. */
+int pool_reserve(struct pool *pool, uint64_t capacity, struct reason *why);
+int pool_publish(struct pool *pool);
+
+/* Shrinking, with pool->capacity set and pool_save() called in between:
+ * retreat    lowers what the users see as far as slots were withdrawn, to `target` at
+ *            least.  Returns 0 with the new capacity, FASTALLOC_E_BUSY, _POISONED.
+ * give_back  gives back what memory lies above pool->capacity. */
+int pool_retreat(struct pool *pool, uint64_t target, uint64_t *capacity);
+void pool_give_back(struct pool *pool);
+
+/* Takes back what has expired; or releases quarantined slots: that of a handle, 0: all.
+ * Both set how many.  Return 0, FASTALLOC_E_BUSY, _POISONED. */
+int pool_expire(struct pool *pool, uint64_t *count);
+int pool_release_slots(struct pool *pool, uint64_t handle, uint64_t *count);
+
+/* Whether something in it may have expired, and (*later) whether something may yet.  Costs a
+ * look; also while busy. */
+bool pool_expires(struct pool *pool, bool *later);
 
 /* Tells everybody attached that the pool is destroyed.  Also while busy with a sweep. */
 void pool_tell_destroyed(struct pool *pool);

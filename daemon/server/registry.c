@@ -89,6 +89,7 @@ int registry_add(struct registry *registry, struct pool *pool, struct reason *wh
                           pool->spec.name);
     }
     DL_INSERT_INORDER(registry->pools, pool, by_serial);
+    registry->noted += (pool->spec.flags & SPEC_NOTES) != 0;
     if (pool->serial > registry->last_serial)
         registry->last_serial = pool->serial;
     return 0;
@@ -99,6 +100,7 @@ void registry_drop(struct registry *registry, struct pool *pool)
     free_name(registry, pool);
     HASH_DELETE(by_id, registry->by_id, pool);
     DL_DELETE(registry->pools, pool);
+    registry->noted -= (pool->spec.flags & SPEC_NOTES) != 0;
     pool_free(pool);
 }
 
@@ -152,7 +154,44 @@ void registry_suspect_client(struct registry *registry, struct client *client, u
         registry_suspect(registry, client->sessions, now);
 }
 
-void registry_forget(struct registry *registry, struct pool *pool, const uint32_t *numbers,
+/* Whether its fence was found open, or is open now: then nobody can have it any more. */
+static bool is_dead(const struct session *session)
+{
+    return !session->client && (session->open || pool_look(session->pool, session->number) > 0);
+}
+
+int registry_resume(struct registry *registry, struct session *session, struct client *client,
+                    struct reason *why)
+{
+    const struct pool *pool = session->pool;
+
+    if (client->peer.uid != session->uid && client->peer.uid != 0)
+        return reason_set(why, FASTALLOC_E_PERMISSION,
+                          "session %u of pool \"%s\" is of uid %u, not of uid %u", session->number,
+                          pool->spec.name, session->uid, client->peer.uid);
+    if (session->closed || is_dead(session))
+        return reason_set(why, FASTALLOC_E_SESSION, "session %u of pool \"%s\" has %s",
+                          session->number, pool->spec.name,
+                          session->closed ? "been closed" : "died");
+    if (session->client == client)
+        return 0;
+    if (client->session_count >= LIMIT_SESSIONS_PER_CLIENT)
+        return reason_set(why, FASTALLOC_E_TOO_MANY,
+                          "this connection has %u sessions open, the most it can have: close some",
+                          client->session_count);
+    if (session->client) {
+        DL_DELETE(session->client->sessions, session);
+        session->client->session_count--;
+    } else {
+        DL_DELETE(registry->suspects, session);
+    }
+    session->client = client;
+    DL_APPEND(client->sessions, session);
+    client->session_count++;
+    return 0;
+}
+
+void registry_forget(struct registry *registry, struct pool *pool, const struct death *deaths,
                      uint32_t count)
 {
     struct session *session;
@@ -160,7 +199,7 @@ void registry_forget(struct registry *registry, struct pool *pool, const uint32_
     uint32_t i;
 
     for (i = 0; i < count; i++) {
-        session = pool_find_session(pool, numbers[i]);
+        session = pool_find_session(pool, deaths[i].number);
         if (!session)
             continue;
         DL_DELETE(registry->suspects, session);

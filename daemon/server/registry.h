@@ -19,6 +19,7 @@ struct registry {
     struct pool *by_id;       /* all */
     struct pool *by_name;     /* those whose name is taken */
     struct session *suspects; /* a utlist */
+    unsigned noted;           /* pools with notes: something in them may expire */
     uint64_t last_serial;
 };
 
@@ -64,8 +65,14 @@ void registry_drop(struct registry *registry, struct pool *pool);
 void registry_suspect(struct registry *registry, struct session *session, uint64_t now);
 void registry_suspect_client(struct registry *registry, struct client *client, uint64_t now);
 
+/* Links a session to the client again: it is no suspect any more.  Refused when it was found
+ * dead, or is closed, or the client is not its user or root.  Returns 0, FASTALLOC_E_SESSION,
+ * _PERMISSION, _TOO_MANY. */
+int registry_resume(struct registry *registry, struct session *session, struct client *client,
+                    struct reason *why);
+
 /* Removes swept sessions of the pool and writes its manifest. */
-void registry_forget(struct registry *registry, struct pool *pool, const uint32_t *numbers,
+void registry_forget(struct registry *registry, struct pool *pool, const struct death *deaths,
                      uint32_t count);
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "request.h"
 
+#include "demand.h"
 #include "log.h"
 
 #include <fastalloc/fastalloc.h>
@@ -23,48 +24,12 @@ void request_refuse(struct wire_reply *reply, uint64_t id, enum wire_op op,
     memcpy(reply->message, why->text, sizeof reply->message);
 }
 
-/* ------------------------------------------------------------ finding a pool */
-
-/* The pool of that name, if the client may use it.  Returns 0, FASTALLOC_E_NAME,
- * _NOT_FOUND or _BUSY (it is being built). */
-static int find_pool(struct registry *registry, const char *name, struct pool **pool,
-                     struct reason *why)
-{
-    int error = spec_check_name(name, strlen(name), why);
-    struct pool *found;
-
-    if (error)
-        return error;
-    found = registry_find(registry, name);
-    if (!found)
-        return reason_set(why, FASTALLOC_E_NOT_FOUND,
-                          "no pool \"%s\" exists: create it first (\"fastallocctl list\" shows "
-                          "what there is)",
-                          name);
-    if (found->phase == PHASE_BUILDING)
-        return reason_set(why, FASTALLOC_E_BUSY,
-                          "pool \"%s\" is just being created by uid %u: try again in a moment",
-                          name, found->uid);
-    *pool = found;
-    return 0;
-}
-
-static int check_use(const struct pool *pool, const struct client *client, struct reason *why)
-{
-    if (access_may_use(&client->peer, pool->uid, pool->gid, pool->spec.mode))
-        return 0;
-    return reason_set(why, FASTALLOC_E_PERMISSION,
-                      "pool \"%s\" belongs to uid %u, and its mode %04o does not let uid %u, gid "
-                      "%u read and write: have it created with a wider mode",
-                      pool->spec.name, pool->uid, pool->spec.mode, client->peer.uid,
-                      client->peer.gid);
-}
-
 static void describe(struct wire_pool *out, const struct pool *pool)
 {
     out->spec = pool->spec;
     out->serial = pool->serial;
     out->pool_id = pool->pool_id;
+    out->capacity = pool->capacity;
     out->bytes = pool->geometry.total;
     out->created = pool->created;
     out->uid = pool->uid;
@@ -107,7 +72,7 @@ static int check_creation(struct registry *registry, const struct client *client
         return reason_set(why, FASTALLOC_E_EXISTS,
                           "pool \"%s\" exists already, created by uid %u with %" PRIu64
                           " slots of %" PRIu64 " bytes: open it, or destroy it first",
-                          spec->name, there->uid, there->spec.capacity, there->spec.object_size);
+                          spec->name, there->uid, there->capacity, there->spec.object_size);
     if (registry_count_of(registry, client->peer.uid) >= LIMIT_POOLS_PER_UID)
         return reason_set(why, FASTALLOC_E_TOO_MANY,
                           "uid %u has %u pools, the most it can have: destroy some first",
@@ -163,10 +128,10 @@ static int do_open(struct registry *registry, struct client *client,
 {
     const struct pool_spec *expected = &request->open.expected;
     struct pool *pool = NULL;
-    int error = find_pool(registry, expected->name, &pool, why);
+    int error = demand_find_pool(registry, expected->name, &pool, why);
 
     if (!error)
-        error = check_use(pool, client, why);
+        error = demand_check_use(pool, client, why);
     if (!error)
         error = spec_match(expected, &pool->spec, why);
     if (!error)
@@ -178,19 +143,43 @@ static int do_close(struct registry *registry, struct client *client,
                     const struct wire_request *request, uint64_t now, struct request_result *result,
                     struct reason *why)
 {
-    struct pool *pool = registry_find_id(registry, request->close.pool_id);
-    struct session *session = pool ? pool_find_session(pool, request->close.session) : NULL;
+    struct session *session = NULL;
+    struct reason detail;
+    int error = demand_find_session(registry, client, request->close.pool_id,
+                                    request->close.session, request->close.nonce, &session, why);
 
-    /* Only where it was opened: numbers and nonces of others are no use here. */
-    if (!session || session->client != client || session->nonce != request->close.nonce)
-        return reason_set(why, FASTALLOC_E_SESSION,
-                          "this connection has no session %u of pool %016" PRIx64 " to close",
-                          request->close.session, request->close.pool_id);
+    if (error)
+        return error;
+    /* Only where it makes a difference to who sweeps it after a restart. */
+    session->closed = true;
+    if (session->pool->spec.on_death != FASTALLOC_RECLAIM &&
+        pool_save(session->pool, &registry->store, &detail))
+        log_warn("%s", detail.text);
     registry_suspect(registry, session, now);
     result->next = REQUEST_SWEEP;
-    result->pool = pool;
+    result->pool = session->pool;
     result->session = session;
     return 0;
+}
+
+static int do_resume(struct registry *registry, struct client *client,
+                     const struct wire_request *request, struct reason *why)
+{
+    const struct wire_session *asked = &request->resume;
+    struct pool *pool = registry_find_id(registry, asked->pool_id);
+    struct session *session = pool ? pool_find_session(pool, asked->session) : NULL;
+    int error;
+
+    if (!session || session->nonce != asked->nonce)
+        return reason_set(why, FASTALLOC_E_SESSION,
+                          "fastallocd knows no session %u of pool %016" PRIx64
+                          " with that nonce: open the pool anew",
+                          asked->session, asked->pool_id);
+    error = registry_resume(registry, session, client, why);
+    if (!error)
+        log_debug("pool \"%s\": session %u is back, with pid %u", pool->spec.name, session->number,
+                  client->peer.pid);
+    return error;
 }
 
 static int do_destroy(struct registry *registry, struct client *client,
@@ -198,7 +187,7 @@ static int do_destroy(struct registry *registry, struct client *client,
                       struct reason *why)
 {
     struct pool *pool = NULL;
-    int error = find_pool(registry, request->destroy.name, &pool, why);
+    int error = demand_find_pool(registry, request->destroy.name, &pool, why);
 
     if (error)
         return error;
@@ -245,15 +234,31 @@ static int do_stat(struct registry *registry, struct client *client,
                    struct reason *why)
 {
     struct pool *pool = NULL;
-    int error = find_pool(registry, request->stat.name, &pool, why);
+    int error = demand_find_pool(registry, request->stat.name, &pool, why);
 
     if (!error)
-        error = check_use(pool, client, why);
+        error = demand_check_use(pool, client, why);
     if (!error)
         error = backing_reopen(pool->descriptor, false, &result->descriptor, why);
     if (!error)
         describe(&result->reply.stat, pool);
     return error;
+}
+
+static int do_shutdown(struct client *client, const struct wire_request *request,
+                       struct request_result *result, struct reason *why)
+{
+    if (!access_may_shut_down(&client->peer))
+        return reason_set(
+            why, FASTALLOC_E_PERMISSION,
+            "fastallocd runs as uid %u: only that user and root can shut it down, not "
+            "uid %u",
+            geteuid(), client->peer.uid);
+    log_info("shut down by pid %u uid %u%s", client->peer.pid, client->peer.uid,
+             request->shutdown.destroy ? ", with all pools" : "");
+    result->next = REQUEST_SHUTDOWN;
+    result->destroy = request->shutdown.destroy;
+    return 0;
 }
 
 /* ------------------------------------------------------------------ together */
@@ -281,6 +286,16 @@ static int perform(struct registry *registry, struct client *client,
         return do_list(registry, client, request, result);
     case WIRE_STAT:
         return do_stat(registry, client, request, result, why);
+    case WIRE_GROW:
+        return demand_growth(registry, client, request, result, why);
+    case WIRE_SHRINK:
+        return demand_shrinking(registry, client, request, result, why);
+    case WIRE_RESUME:
+        return do_resume(registry, client, request, why);
+    case WIRE_RELEASE:
+        return demand_release(registry, client, request, result, why);
+    case WIRE_SHUTDOWN:
+        return do_shutdown(client, request, result, why);
     }
     result->hang_up = true;
     return reason_set(why, FASTALLOC_E_PROTOCOL, "an unknown operation");
@@ -293,6 +308,27 @@ static void refuse(struct request_result *result, const struct reason *why)
     result->descriptor = -1;
     result->pool = NULL;
     result->session = NULL;
+}
+
+bool request_is_one_way(const uint8_t *bytes, size_t length)
+{
+    struct wire_request request;
+
+    return wire_unpack_request(bytes, length, &request, NULL) == 0 && request.op == WIRE_GROW &&
+           request.grow.one_way;
+}
+
+/* What becomes of a request that was refused. */
+static void conclude(const struct client *client, const struct wire_request *request,
+                     const struct reason *why, struct request_result *result)
+{
+    refuse(result, why);
+    if (result->hang_up)
+        log_warn("pid %u uid %u is sent away: %s", client->peer.pid, client->peer.uid, why->text);
+    else
+        log_debug("pid %u uid %u is refused: %s", client->peer.pid, client->peer.uid, why->text);
+    if (!result->hang_up && request->op == WIRE_GROW && request->grow.one_way)
+        result->next = REQUEST_NOTHING;
 }
 
 void request_handle(struct registry *registry, struct client *client, const uint8_t *bytes,
@@ -311,13 +347,10 @@ void request_handle(struct registry *registry, struct client *client, const uint
         result->hang_up = error != FASTALLOC_E_NAME;
     else
         error = perform(registry, client, &request, now, result, &why);
-    if (!error)
-        return;
-    refuse(result, &why);
-    if (result->hang_up)
-        log_warn("pid %u uid %u is sent away: %s", client->peer.pid, client->peer.uid, why.text);
-    else
-        log_debug("pid %u uid %u is refused: %s", client->peer.pid, client->peer.uid, why.text);
+    if (error)
+        conclude(client, &request, &why, result);
+    else if (request.op == WIRE_GROW && request.grow.one_way && result->next == REQUEST_ANSWER)
+        result->next = REQUEST_NOTHING;
 }
 
 void request_built(struct registry *registry, struct client *client, struct pool *pool, int error,
@@ -326,6 +359,7 @@ void request_built(struct registry *registry, struct client *client, struct pool
     struct reason detail = error ? *why : (struct reason){0, ""};
 
     pool->busy = false;
+    pool->published = pool->capacity;
     result->next = REQUEST_ANSWER;
     if (error) {
         registry_drop(registry, pool);

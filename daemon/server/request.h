@@ -10,11 +10,15 @@
 #include "wire/wire.h"
 
 enum request_next {
-    REQUEST_ANSWER, /* the reply is complete: send it */
-    REQUEST_BUILD,  /* run pool_build() on `pool` (which is busy), then request_built() */
-    REQUEST_SWEEP,  /* `session` has become a suspect: answer when it is swept, or after
+    REQUEST_ANSWER,  /* the reply is complete: send it */
+    REQUEST_BUILD,   /* run pool_build() on `pool` (which is busy), then request_built() */
+    REQUEST_SWEEP,   /* `session` has become a suspect: answer when it is swept, or after
                        LIMIT_CLOSE_MS */
-    REQUEST_RELEASE /* `pool` is over, names and all: answer after pool_release() */
+    REQUEST_RELEASE, /* `pool` is over, names and all: answer after pool_release() */
+    REQUEST_WISH,    /* `pool` is to fulfil `wish`, off the loop: then answer */
+    REQUEST_AHEAD,   /* `pool` has something to do that nobody waits for: no answer */
+    REQUEST_NOTHING, /* nothing to do, no answer */
+    REQUEST_SHUTDOWN /* end the daemon, with its pools if `destroy`; answer at the very end */
 };
 
 struct request_result {
@@ -24,7 +28,12 @@ struct request_result {
     bool hang_up;            /* close the connection behind the reply */
     struct pool *pool;
     struct session *session;
+    struct wish wish;
+    bool destroy;
 };
+
+/* Whether the packet is a request that nothing answers, and which may come at any time. */
+bool request_is_one_way(const uint8_t *bytes, size_t length);
 
 /* Handles one packet of a client.  Violations of the protocol (what is no message, what is
  * of another version, anything before hello, a second hello) end the connection; what

@@ -8,9 +8,12 @@
 #include "guard.h"
 #include "listener.h"
 #include "log.h"
+#include "os/packet.h"
 #include "sweeper.h"
 
+#include <errno.h>
 #include <fastalloc/fastalloc.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +32,7 @@ static void close_handles(struct server *server)
     for (i = 0; i < 3; i++)
         uv_close((uv_handle_t *)&server->signals[i], NULL);
     uv_close((uv_handle_t *)&server->looking, NULL);
+    uv_close((uv_handle_t *)&server->expiring, NULL);
     uv_close((uv_handle_t *)&server->first_client, NULL);
 }
 
@@ -37,6 +41,7 @@ static void close_handles(struct server *server)
 static void begin_end(struct server *server)
 {
     server->stopping = true;
+    uv_timer_stop(&server->expiring);
     listener_stop(server);
     connection_end_all(server);
     sweeper_look_at_all(server);
@@ -59,6 +64,34 @@ void server_consider_end(struct server *server)
         log_info("the last client has gone: ending");
         begin_end(server);
     }
+}
+
+int server_shut_down(struct server *server, bool destroy, int socket,
+                     const struct wire_reply *reply, struct reason *why)
+{
+    int copy = fcntl(socket, F_DUPFD_CLOEXEC, 0);
+
+    if (copy < 0)
+        return reason_system(why, FASTALLOC_E_SYSTEM, errno,
+                             "fastallocd cannot keep a connection to its end");
+    server->farewell.socket = copy;
+    server->farewell.reply = *reply;
+    server->destroy |= destroy;
+    begin_end(server);
+    return 0;
+}
+
+/* The last of all: who gets it finds nothing left. */
+static void say_farewell(struct server *server)
+{
+    uint8_t bytes[WIRE_MAX];
+    size_t length;
+
+    if (server->farewell.socket < 0)
+        return;
+    length = wire_pack_reply(&server->farewell.reply, bytes);
+    packet_send(server->farewell.socket, bytes, length, -1);
+    close(server->farewell.socket);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -122,9 +155,9 @@ static void serve(struct server *server)
              FASTALLOC_VERSION_MINOR, FASTALLOC_VERSION_PATCH, (long)getpid(),
              server->instance.path);
     uv_run(&server->loop, UV_RUN_DEFAULT);
-    log_info("ended, %s", server->options->exit_when_idle ? "all pools destroyed"
-                          : server->registry.pools        ? "live pools are kept"
-                                                          : "no pools are left");
+    log_info("ended, %s", server->destroy          ? "all pools destroyed"
+                          : server->registry.pools ? "live pools are kept"
+                                                   : "no pools are left");
 }
 
 int server_run(const struct options *options, void (*ready)(void *argument), void *argument,
@@ -135,7 +168,8 @@ int server_run(const struct options *options, void (*ready)(void *argument), voi
 
     memset(&server, 0, sizeof server);
     server.options = options;
-    server.reserve = -1;
+    server.destroy = options->exit_when_idle;
+    server.reserve = server.farewell.socket = -1;
     signal(SIGPIPE, SIG_IGN);
     umask(077);
     raise_descriptor_limit();
@@ -161,8 +195,9 @@ int server_run(const struct options *options, void (*ready)(void *argument), voi
     serve(&server);
     uv_loop_close(&server.loop);
 close:
-    registry_close(&server.registry, options->exit_when_idle);
+    registry_close(&server.registry, server.destroy);
 release:
     instance_release(&server.instance);
+    say_farewell(&server);
     return error;
 }

@@ -11,6 +11,7 @@
 #include "server/instance.h"
 #include "server/options.h"
 #include "server/registry.h"
+#include "wire/wire.h"
 
 #include <stdbool.h>
 #include <uv.h>
@@ -26,8 +27,8 @@ struct server {
     uv_signal_t signals[3];
     uv_poll_t accepting; /* listener.c */
     uv_timer_t accept_again;
-    int reserve;        /* a descriptor to give up when there is no other */
-    uv_timer_t looking; /* sweeper.c */
+    int reserve;                  /* a descriptor to give up when there is no other */
+    uv_timer_t looking, expiring; /* sweeper.c */
     uv_timer_t first_client;
     struct connection *connections;
     unsigned connection_count;
@@ -36,6 +37,11 @@ struct server {
     struct job *queued; /* and those that wait for these, a utlist */
     bool waited;        /* had a client, or has waited long enough for one */
     bool stopping;
+    bool destroy; /* every pool, at the end */
+    struct {
+        int socket; /* of who asked for the end, and hears when it has come; -1: nobody */
+        struct wire_reply reply;
+    } farewell;
 };
 
 /* Claims the socket, takes up what an earlier daemon left, calls ready(argument), and serves
@@ -43,6 +49,11 @@ struct server {
  * Returns 0, or why it could not begin. */
 int server_run(const struct options *options, void (*ready)(void *argument), void *argument,
                struct reason *why);
+
+/* Ends as on SIGTERM, or with `destroy` takes every pool along; then sends the reply to the
+ * client at `socket`.  Returns 0, or FASTALLOC_E_SYSTEM: then nothing ends. */
+int server_shut_down(struct server *server, bool destroy, int socket,
+                     const struct wire_reply *reply, struct reason *why);
 
 /* To be called after anything that may have been the last. */
 void server_consider_end(struct server *server);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * sweeper: one timer, one list of suspects.
+ * sweeper: a timer and a list of suspects; a timer for what expires.
  */
 #include "sweeper.h"
 
@@ -34,17 +34,21 @@ static bool look(struct session *session, uint64_t now)
 
 void sweeper_continue(struct server *server, struct pool *pool)
 {
-    uint32_t numbers[LIMIT_SWEEPS_AT_ONCE], count = 0;
+    struct death deaths[LIMIT_SWEEPS_AT_ONCE];
     const struct session *session;
+    uint32_t count = 0;
 
     if (pool->busy || pool->phase != PHASE_READY)
         return;
     for (session = pool->sessions; session && count < LIMIT_SWEEPS_AT_ONCE;
          session = session->by_number.next)
         if (session->open)
-            numbers[count++] = session->number;
-    if (count > 0) {
-        jobs_sweep(server, pool, numbers, count);
+            deaths[count++] = (struct death){session->number, session->closed};
+    if ((count == 0 || pool->swept_last) && jobs_fulfil(server, pool)) {
+        pool->swept_last = false;
+    } else if (count > 0) {
+        pool->swept_last = true;
+        jobs_sweep(server, pool, deaths, count);
     } else if (registry_is_over(pool)) {
         registry_retire(&server->registry, pool);
         jobs_release(server, pool);
@@ -114,12 +118,40 @@ void sweeper_look_at_all(struct server *server)
     look_round(server, LIMIT_LAST_ROUND_NS, true);
 }
 
+/* -------------------------------------------------------------------- expiring */
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct server *server = timer->data;
+    bool any = false, later, now;
+    struct pool *pool, *next;
+
+    DL_FOREACH_SAFE(server->registry.pools, pool, next)
+    {
+        now = pool_expires(pool, &later);
+        any |= now || later;
+        if (now && !pool->busy)
+            jobs_expire(server, pool);
+    }
+    if (!any)
+        uv_timer_stop(timer);
+}
+
+void sweeper_watch(struct server *server)
+{
+    if (server->registry.noted && !server->stopping &&
+        !uv_is_active((uv_handle_t *)&server->expiring))
+        uv_timer_start(&server->expiring, on_tick, LIMIT_EXPIRE_MS, LIMIT_EXPIRE_MS);
+}
+
 void sweeper_start(struct server *server)
 {
     struct pool *pool, *next;
 
-    server->looking.data = server;
+    server->looking.data = server->expiring.data = server;
     uv_timer_init(&server->loop, &server->looking);
+    uv_timer_init(&server->loop, &server->expiring);
+    sweeper_watch(server);
     DL_FOREACH_SAFE(server->registry.pools, pool, next)
     sweeper_continue(server, pool);
     sweeper_wake(server);

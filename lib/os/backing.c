@@ -155,13 +155,11 @@ static int reserve_failure(int error, uint64_t length, uint64_t done, struct rea
                          needed);
 }
 
-int backing_reserve(int descriptor, uint64_t from, uint64_t length, struct reason *why)
+int backing_fill(int descriptor, uint64_t from, uint64_t length, struct reason *why)
 {
     uint64_t done = 0, chunk = CHUNK_MAX;
-    int error = room_check(descriptor, length, why);
+    int error;
 
-    if (error)
-        return error;
     while (done < length) {
         uint64_t step = length - done < chunk ? length - done : chunk;
 
@@ -175,6 +173,31 @@ int backing_reserve(int descriptor, uint64_t from, uint64_t length, struct reaso
             return reserve_failure(error, length, done, why);
         done += step;
     }
+    return 0;
+}
+
+int backing_reserve(int descriptor, uint64_t from, uint64_t length, struct reason *why)
+{
+    int error = room_check(descriptor, length, why);
+
+    return error ? error : backing_fill(descriptor, from, length, why);
+}
+
+int backing_punch(int descriptor, uint64_t from, uint64_t length, struct reason *why)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t begin = (from + page - 1) / page * page, end = (from + length) / page * page;
+    char amount[32];
+
+    if (begin >= end)
+        return 0;
+    while (fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)begin,
+                     (off_t)(end - begin)) < 0)
+        if (errno != EINTR) {
+            backing_amount(amount, sizeof amount, end - begin);
+            return reason_system(why, FASTALLOC_E_SYSTEM, errno,
+                                 "cannot give back %s of shared memory", amount);
+        }
     return 0;
 }
 
@@ -200,6 +223,17 @@ int backing_size(int descriptor, uint64_t *size, struct reason *why)
     if (fstat(descriptor, &status) < 0)
         return reason_system(why, FASTALLOC_E_SYSTEM, errno, "cannot ask shared memory its size");
     *size = (uint64_t)status.st_size;
+    return 0;
+}
+
+int backing_filled(int descriptor, uint64_t *bytes, struct reason *why)
+{
+    struct stat status;
+
+    if (fstat(descriptor, &status) < 0)
+        return reason_system(why, FASTALLOC_E_SYSTEM, errno,
+                             "cannot ask shared memory how much of it there is");
+    *bytes = (uint64_t)status.st_blocks * 512;
     return 0;
 }
 

@@ -26,11 +26,20 @@ int backing_create(const char *name, uint64_t total, int *descriptor, struct rea
 int backing_create_nameless(const char *label, uint64_t total, int *descriptor, struct reason *why);
 
 /* Reserves the bytes [from, from + length), in chunks, so that no touch can fail
- * later.  `needed` is what the message calls the whole.  Looks first at what
- * there is (file system, memory cgroup), because past a cgroup's limit the
- * caller would be killed.  FASTALLOC_E_NO_MEMORY says what is needed, what is
- * there, and the mend. */
+ * later.  Looks first at what there is (file system, memory cgroup), because past a
+ * cgroup's limit the caller would be killed.  FASTALLOC_E_NO_MEMORY says what is needed,
+ * what is there, and the mend. */
 int backing_reserve(int descriptor, uint64_t from, uint64_t length, struct reason *why);
+
+/* The same without the look, for who has asked room_check() for a larger whole. */
+int backing_fill(int descriptor, uint64_t from, uint64_t length, struct reason *why);
+
+/* Gives the memory of the whole pages within [from, from + length) back: they read as zero
+ * then, and the size stays.  Returns 0 or FASTALLOC_E_SYSTEM. */
+int backing_punch(int descriptor, uint64_t from, uint64_t length, struct reason *why);
+
+/* How many bytes have memory. */
+int backing_filled(int descriptor, uint64_t *bytes, struct reason *why);
 
 /* A new file description of the same object, through /proc.  `write` false gives one that
  * cannot be mapped writable.  *descriptor is the caller's to close. */

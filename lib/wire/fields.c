@@ -38,6 +38,12 @@ void fields_put_spec(Fastalloc__Wire__Spec *out, const struct pool_spec *spec)
     out->max_threads = spec->max_threads;
     out->max_sessions = spec->max_sessions;
     out->flags = spec->flags;
+    out->on_death = spec->on_death;
+    out->quarantine_ms = spec->quarantine_ms;
+    out->growth = spec->growth;
+    out->growth_amount = spec->growth_amount;
+    out->low_water = spec->low_water;
+    out->growth_factor = spec->growth_factor;
     out->object_size = spec->object_size;
     out->alignment = spec->alignment;
     out->capacity = spec->capacity;
@@ -64,6 +70,12 @@ int fields_get_spec(struct pool_spec *spec, const Fastalloc__Wire__Spec *in, str
     spec->max_threads = in->max_threads;
     spec->max_sessions = in->max_sessions;
     spec->flags = in->flags;
+    spec->on_death = in->on_death;
+    spec->quarantine_ms = in->quarantine_ms;
+    spec->growth = in->growth;
+    spec->growth_amount = in->growth_amount;
+    spec->low_water = in->low_water;
+    spec->growth_factor = in->growth_factor;
     spec->object_size = in->object_size;
     spec->alignment = in->alignment;
     spec->capacity = in->capacity;

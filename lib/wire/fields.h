@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * fields: what wire.c and manifest.c share: text and specs to and from the
+ * fields: what messages and manifests share: text and specs to and from the
  * generated types, and the search for unknown fields.
  */
 #ifndef WIRE_FIELDS_H

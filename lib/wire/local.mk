@@ -8,12 +8,14 @@ noinst_LTLIBRARIES += lib/libwire.la
 lib_libwire_la_SOURCES = \
 	lib/wire/arena.c lib/wire/arena.h \
 	lib/wire/fields.c lib/wire/fields.h \
+	lib/wire/frame.c lib/wire/frame.h \
 	lib/wire/manifest.c lib/wire/manifest.h \
-	lib/wire/wire.c lib/wire/wire.h
+	lib/wire/replies.c lib/wire/requests.c lib/wire/wire.h
 nodist_lib_libwire_la_SOURCES = \
 	lib/wire/fastalloc.pb-c.c lib/wire/fastalloc.pb-c.h
 
-lib/wire/fields.lo lib/wire/manifest.lo lib/wire/wire.lo: lib/wire/fastalloc.pb-c.h
+lib/wire/fields.lo lib/wire/frame.lo lib/wire/manifest.lo lib/wire/replies.lo \
+lib/wire/requests.lo: lib/wire/fastalloc.pb-c.h
 
 AM_CPPFLAGS += $(PROTOBUF_C_CFLAGS)
 

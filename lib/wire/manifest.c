@@ -8,11 +8,12 @@
 #include "fields.h"
 
 #include <fastalloc/fastalloc.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define TAG_VERSION 0x0d
-#define TAG_CHECKSUM 0x61 /* field 12, of 8 bytes */
+#define TAG_CHECKSUM 0x71 /* field 14, of 8 bytes */
 #define CHECKSUM_FIELD 9u /* bytes of it, with its tag */
 
 /* The 64-bit FNV-1a hash (Fowler, Noll, Vo).  Against damage, not malice. */
@@ -40,6 +41,8 @@ static void put_manifest(Fastalloc__Wire__Manifest *out, Fastalloc__Wire__Spec *
     out->serial = manifest->serial;
     out->created = manifest->created;
     out->destroyed = manifest->destroyed;
+    out->capacity = manifest->capacity;
+    out->reserved = manifest->reserved;
 }
 
 int manifest_pack(const struct manifest *manifest, uint8_t **bytes, size_t *length,
@@ -61,6 +64,7 @@ int manifest_pack(const struct manifest *manifest, uint8_t **bytes, size_t *leng
             sessions[i].nonce = manifest->sessions[i].nonce;
             sessions[i].pid = manifest->sessions[i].pid;
             sessions[i].uid = manifest->sessions[i].uid;
+            sessions[i].closed = manifest->sessions[i].closed;
             list[i] = &sessions[i];
         }
         message.n_sessions = count;
@@ -101,8 +105,8 @@ static int check_bytes(const uint8_t *bytes, size_t length, struct reason *why)
         sum = sum << 8 | bytes[length - CHECKSUM_FIELD + i];
     if (bytes[length - CHECKSUM_FIELD] != TAG_CHECKSUM ||
         sum != checksum(bytes, length - CHECKSUM_FIELD))
-        return reason_set(why, FASTALLOC_E_POISONED, "a manifest of %zu bytes with a wrong checksum",
-                          length);
+        return reason_set(why, FASTALLOC_E_POISONED,
+                          "a manifest of %zu bytes with a wrong checksum", length);
     if (version != MANIFEST_VERSION)
         return reason_set(why, FASTALLOC_E_VERSION,
                           "a manifest of version %u: this fastallocd reads version %u", version,
@@ -129,14 +133,14 @@ static int get_sessions(struct manifest *manifest, const Fastalloc__Wire__Manife
         return 0;
     manifest->sessions = calloc(in->n_sessions, sizeof *manifest->sessions);
     if (!manifest->sessions)
-        return reason_set(why, FASTALLOC_E_NO_MEMORY, "no memory for %zu sessions",
-                          in->n_sessions);
+        return reason_set(why, FASTALLOC_E_NO_MEMORY, "no memory for %zu sessions", in->n_sessions);
     manifest->session_count = (uint32_t)in->n_sessions;
     for (i = 0; i < in->n_sessions; i++) {
         manifest->sessions[i].number = in->sessions[i]->number;
         manifest->sessions[i].nonce = in->sessions[i]->nonce;
         manifest->sessions[i].pid = in->sessions[i]->pid;
         manifest->sessions[i].uid = in->sessions[i]->uid;
+        manifest->sessions[i].closed = in->sessions[i]->closed;
     }
     qsort(manifest->sessions, in->n_sessions, sizeof *manifest->sessions, by_number);
     for (i = 0; i < in->n_sessions; i++) {
@@ -172,8 +176,13 @@ static int get_manifest(struct manifest *manifest, const Fastalloc__Wire__Manife
         complete.max_capacity != manifest->spec.max_capacity ||
         complete.max_threads != manifest->spec.max_threads ||
         complete.max_sessions != manifest->spec.max_sessions ||
-        complete.mode != manifest->spec.mode)
+        complete.mode != manifest->spec.mode || complete.flags != manifest->spec.flags)
         return reason_set(why, FASTALLOC_E_POISONED, "a manifest whose spec is not complete");
+    if (in->capacity == 0 || in->capacity > in->reserved ||
+        in->reserved > manifest->spec.max_capacity)
+        return reason_set(why, FASTALLOC_E_POISONED,
+                          "a manifest with a capacity that is not among 1 to %" PRIu64,
+                          manifest->spec.max_capacity);
     if (in->pool_id == 0 || in->first_generation == 0 || manifest->segment[0] != '/' ||
         strchr(manifest->segment + 1, '/'))
         return reason_set(why, FASTALLOC_E_POISONED, "a manifest that names no segment");
@@ -184,6 +193,8 @@ static int get_manifest(struct manifest *manifest, const Fastalloc__Wire__Manife
     manifest->serial = in->serial;
     manifest->created = in->created;
     manifest->destroyed = in->destroyed;
+    manifest->capacity = in->capacity;
+    manifest->reserved = in->reserved;
     return get_sessions(manifest, in, why);
 }
 
@@ -200,7 +211,7 @@ int manifest_unpack(struct manifest *manifest, const uint8_t *bytes, size_t leng
     error = check_bytes(bytes, length, why);
     if (error)
         return error;
-    /* A session takes 19 bytes or more of the file, and 72 when unpacked. */
+    /* A session takes 19 bytes or more of the file, and 80 when unpacked. */
     size = 16 * length + 16384;
     block = malloc(size);
     if (!block)

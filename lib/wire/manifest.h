@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MANIFEST_VERSION 1u
+#define MANIFEST_VERSION 2u
 #define MANIFEST_SEGMENT_MAX 64 /* bytes of a segment's name, with the NUL */
 #define MANIFEST_MAX (4u << 20) /* bytes; the most sessions there can be fit */
 
@@ -25,6 +25,7 @@ struct manifest_session {
     uint32_t number;
     uint32_t pid, uid; /* of the peer it was opened for */
     uint64_t nonce;
+    bool closed; /* by its own wish: no death, whatever is done after one */
 };
 
 struct manifest {
@@ -36,6 +37,8 @@ struct manifest {
     uint64_t serial;
     uint64_t created; /* seconds since 1970 */
     bool destroyed;
+    uint64_t capacity; /* now: of these the objects have memory */
+    uint64_t reserved; /* the highest capacity so far: of these the metadata has */
     uint32_t session_count;
     struct manifest_session *sessions; /* NULL when there are none */
 };
@@ -46,7 +49,8 @@ int manifest_pack(const struct manifest *manifest, uint8_t **bytes, size_t *leng
                   struct reason *why);
 
 /* Unpacks and checks the checksum, and that the spec is complete as spec_complete()
- * would have it and the sessions' numbers lie in its range, none twice.  On success
+ * would have it, the capacities are possible, and the sessions' numbers lie in its range,
+ * none twice.  On success
  * manifest_release() gives the sessions back.  Returns 0, FASTALLOC_E_POISONED (damaged),
  * FASTALLOC_E_VERSION, or FASTALLOC_E_NO_MEMORY. */
 int manifest_unpack(struct manifest *manifest, const uint8_t *bytes, size_t length,

@@ -8,6 +8,8 @@
  * version is told so and nothing else of its message is looked at.  Within a
  * version unknown fields are refused.  Unpacking allocates from a fixed arena on
  * the stack, so that no input can make it ask for more.
+ *
+ * requests.c and replies.c hold one direction each, frame.c what they share.
  */
 #ifndef WIRE_WIRE_H
 #define WIRE_WIRE_H
@@ -19,9 +21,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WIRE_VERSION 1u
+#define WIRE_VERSION 2u
 #define WIRE_MAX 4096u
-#define WIRE_LIST_MAX 8u /* pools a listing's page holds, whatever their names */
+#define WIRE_LIST_MAX 7u /* pools a listing's page holds, whatever their names */
 
 enum wire_op {
     WIRE_HELLO = 1, /* who I am; before anything else */
@@ -30,7 +32,19 @@ enum wire_op {
     WIRE_CLOSE,     /* end that session: I have unmapped it */
     WIRE_DESTROY,   /* free the name */
     WIRE_LIST,      /* a page of the pools there are */
-    WIRE_STAT       /* all about one pool, with a read-only descriptor */
+    WIRE_STAT,      /* all about one pool, with a read-only descriptor */
+    WIRE_GROW,      /* more slots */
+    WIRE_SHRINK,    /* give back what I have withdrawn at the top */
+    WIRE_RESUME,    /* that session is mine still: over this connection from now on */
+    WIRE_RELEASE,   /* free quarantined slots */
+    WIRE_SHUTDOWN   /* end, and keep the pools or destroy them */
+};
+
+/* A session, by what proves whose it is. */
+struct wire_session {
+    uint64_t pool_id;
+    uint32_t session;
+    uint64_t nonce;
 };
 
 struct wire_request {
@@ -45,17 +59,36 @@ struct wire_request {
             /* name, and what the client expects (spec_match()) */
             struct pool_spec expected;
         } open;
-        struct {
-            uint64_t pool_id;
-            uint32_t session;
-            uint64_t nonce;
-        } close;
+        struct wire_session close, resume;
         struct {
             char name[SPEC_NAME_MAX + 1];
         } destroy, stat;
         struct {
             uint64_t after; /* serial of the last pool seen; 0: from the start */
         } list;
+        struct {
+            uint64_t pool_id;
+            uint32_t session;
+            uint64_t nonce;
+            uint64_t capacity;  /* to have at least; 0: one step more */
+            uint64_t from;      /* a step: the capacity the asker saw, and wants more than */
+            uint64_t increment; /* a step: by so many; 0: as the pool is declared */
+            bool one_way;       /* ahead of need: no reply, whatever comes of it.  May be sent
+                                   while another request waits for its own */
+        } grow;
+        struct {
+            uint64_t pool_id;
+            uint32_t session;
+            uint64_t nonce;
+            uint64_t target; /* not below it */
+        } shrink;
+        struct {
+            char name[SPEC_NAME_MAX + 1];
+            uint64_t handle; /* 0: all */
+        } release;
+        struct {
+            bool destroy;
+        } shutdown;
     };
 };
 
@@ -64,11 +97,12 @@ struct wire_pool {
     struct pool_spec spec; /* complete */
     uint64_t serial;       /* counts up as the daemon makes pools */
     uint64_t pool_id;
-    uint64_t bytes;        /* of shared memory */
-    uint64_t created;      /* seconds since 1970 */
-    uint32_t uid;          /* of the creator */
-    uint32_t sessions;     /* not yet swept */
-    bool destroyed;        /* its name is gone, detaching users remain */
+    uint64_t capacity; /* now */
+    uint64_t bytes;    /* of the segment, as mapped */
+    uint64_t created;  /* seconds since 1970 */
+    uint32_t uid;      /* of the creator */
+    uint32_t sessions; /* not yet swept */
+    bool destroyed;    /* its name is gone, detaching users remain */
 };
 
 struct wire_reply {
@@ -94,6 +128,8 @@ struct wire_reply {
             struct wire_pool pools[WIRE_LIST_MAX];
         } list;
         struct wire_pool stat; /* a read-only descriptor rides along */
+        uint64_t capacity;     /* grow, shrink: the pool's now */
+        uint64_t released;     /* release: how many slots */
     };
 };
 

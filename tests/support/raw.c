@@ -152,3 +152,98 @@ int raw_stat(int socket, const char *name, struct wire_reply *reply)
     snprintf(request.stat.name, sizeof request.stat.name, "%s", name);
     return attach(socket, &request, reply);
 }
+
+static struct wire_request grow_request(const struct wire_reply *attached, uint64_t from,
+                                        uint64_t increment)
+{
+    struct wire_request request = {.op = WIRE_GROW};
+
+    request.grow.pool_id = attached->attached.pool_id;
+    request.grow.session = attached->attached.session;
+    request.grow.nonce = attached->attached.nonce;
+    request.grow.from = from;
+    request.grow.increment = increment;
+    return request;
+}
+
+int64_t raw_grow(int socket, const struct wire_reply *attached, uint64_t capacity, uint64_t from,
+                 uint64_t increment, struct wire_reply *reply)
+{
+    struct wire_request request = grow_request(attached, from, increment);
+
+    request.grow.capacity = capacity;
+    return raw_call(socket, &request, reply, NULL) ? reply->error : (int64_t)reply->capacity;
+}
+
+void raw_grow_ahead(int socket, const struct wire_reply *attached, uint64_t from,
+                    uint64_t increment)
+{
+    struct wire_request request = grow_request(attached, from, increment);
+    uint8_t bytes[WIRE_MAX];
+
+    request.grow.one_way = true;
+    raw_send(socket, bytes, wire_pack_request(&request, bytes));
+}
+
+int64_t raw_shrink(int socket, const struct wire_reply *attached, uint64_t target)
+{
+    struct wire_request request = {.op = WIRE_SHRINK};
+    struct wire_reply reply;
+
+    request.shrink.pool_id = attached->attached.pool_id;
+    request.shrink.session = attached->attached.session;
+    request.shrink.nonce = attached->attached.nonce;
+    request.shrink.target = target;
+    return raw_call(socket, &request, &reply, NULL) ? reply.error : (int64_t)reply.capacity;
+}
+
+int raw_resume(int socket, const struct wire_reply *attached)
+{
+    struct wire_request request = {.op = WIRE_RESUME};
+    struct wire_reply reply;
+
+    request.resume.pool_id = attached->attached.pool_id;
+    request.resume.session = attached->attached.session;
+    request.resume.nonce = attached->attached.nonce;
+    return raw_call(socket, &request, &reply, NULL);
+}
+
+int64_t raw_release(int socket, const char *name, uint64_t handle)
+{
+    struct wire_request request = {.op = WIRE_RELEASE};
+    struct wire_reply reply;
+
+    snprintf(request.release.name, sizeof request.release.name, "%s", name);
+    request.release.handle = handle;
+    return raw_call(socket, &request, &reply, NULL) ? reply.error : (int64_t)reply.released;
+}
+
+int raw_shutdown(int socket, bool destroy, struct wire_reply *reply)
+{
+    struct wire_request request = {.op = WIRE_SHUTDOWN};
+
+    request.shutdown.destroy = destroy;
+    return raw_call(socket, &request, reply, NULL);
+}
+
+int64_t raw_capacity(int socket, const char *name)
+{
+    struct wire_reply reply;
+    int segment = raw_stat(socket, name, &reply);
+
+    if (segment < 0)
+        return segment;
+    close(segment);
+    return (int64_t)reply.stat.capacity;
+}
+
+int64_t raw_sessions(int socket, const char *name)
+{
+    struct wire_reply reply;
+    int segment = raw_stat(socket, name, &reply);
+
+    if (segment < 0)
+        return segment;
+    close(segment);
+    return reply.stat.sessions;
+}

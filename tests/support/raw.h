@@ -39,4 +39,21 @@ int raw_close(int socket, const struct wire_reply *attached);
 int raw_destroy(int socket, const char *name);
 int raw_stat(int socket, const char *name, struct wire_reply *reply);
 
+/* Growth to `capacity` slots at least, or with 0 by a step from `from` (`increment` 0: as the
+ * pool is declared).  Returns the capacity, or the error; `attached` says whose session. */
+int64_t raw_grow(int socket, const struct wire_reply *attached, uint64_t capacity, uint64_t from,
+                 uint64_t increment, struct wire_reply *reply);
+/* A step that nobody answers. */
+void raw_grow_ahead(int socket, const struct wire_reply *attached, uint64_t from,
+                    uint64_t increment);
+int64_t raw_shrink(int socket, const struct wire_reply *attached, uint64_t target);
+int raw_resume(int socket, const struct wire_reply *attached);
+/* Returns how many slots, or the error. */
+int64_t raw_release(int socket, const char *name, uint64_t handle);
+int raw_shutdown(int socket, bool destroy, struct wire_reply *reply);
+
+/* What a listing says of the pool: its capacity, or its sessions; or the error. */
+int64_t raw_capacity(int socket, const char *name);
+int64_t raw_sessions(int socket, const char *name);
+
 #endif

@@ -20,7 +20,7 @@
 static struct manifest_session sessions[] = {
     {.number = 1, .pid = 10, .uid = 100, .nonce = UINT64_MAX},
     {.number = 2, .pid = 20, .uid = 200, .nonce = 1},
-    {.number = 256, .pid = 30, .uid = 300, .nonce = 2},
+    {.number = 256, .pid = 30, .uid = 300, .nonce = 2, .closed = true},
 };
 
 static struct manifest some_manifest(void)
@@ -34,6 +34,12 @@ static struct manifest some_manifest(void)
     manifest.spec.type_version = 3;
     manifest.spec.object_size = 64;
     manifest.spec.capacity = 1000;
+    manifest.spec.max_capacity = 5000;
+    manifest.spec.growth = FASTALLOC_GROWTH_EXPONENTIAL;
+    manifest.spec.growth_factor = 1.5;
+    manifest.spec.low_water = 100;
+    manifest.spec.on_death = FASTALLOC_QUARANTINE;
+    manifest.spec.quarantine_ms = 60000;
     ck_assert_int_eq(spec_complete(&manifest.spec, NULL), 0);
     manifest.uid = 1000;
     manifest.gid = 1001;
@@ -42,6 +48,8 @@ static struct manifest some_manifest(void)
     manifest.serial = 9;
     manifest.created = 1700000000;
     manifest.destroyed = true;
+    manifest.capacity = 1500;
+    manifest.reserved = 2250;
     manifest.session_count = 3;
     manifest.sessions = sessions;
     return manifest;
@@ -161,6 +169,20 @@ START_TEST(what_cannot_be_is_noticed_behind_a_valid_checksum)
     require_poisoned(&sent);
     sent = some_manifest();
     sent.pool_id = 0;
+    require_poisoned(&sent);
+    sent = some_manifest();
+    sent.capacity = 0;
+    require_poisoned(&sent);
+    sent.capacity = sent.reserved + 1;
+    require_poisoned(&sent);
+    sent = some_manifest();
+    sent.reserved = sent.spec.max_capacity + 1;
+    require_poisoned(&sent);
+    sent = some_manifest();
+    sent.spec.growth_factor = 1;
+    require_poisoned(&sent);
+    sent = some_manifest();
+    sent.spec.flags = 0; /* quarantine needs notes */
     require_poisoned(&sent);
     sent = some_manifest();
     sessions[1].number = 1;

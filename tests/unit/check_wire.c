@@ -11,8 +11,9 @@
 
 #define SOUP_ROUNDS 200000
 
-static const enum wire_op every_op[] = {WIRE_HELLO,   WIRE_CREATE, WIRE_OPEN, WIRE_CLOSE,
-                                        WIRE_DESTROY, WIRE_LIST,   WIRE_STAT};
+static const enum wire_op every_op[] = {WIRE_HELLO,   WIRE_CREATE, WIRE_OPEN,    WIRE_CLOSE,
+                                        WIRE_DESTROY, WIRE_LIST,   WIRE_STAT,    WIRE_GROW,
+                                        WIRE_SHRINK,  WIRE_RESUME, WIRE_RELEASE, WIRE_SHUTDOWN};
 #define OPS ((int)(sizeof every_op / sizeof *every_op))
 
 /* --------------------------------------------------------------- what to send */
@@ -34,6 +35,12 @@ static struct pool_spec some_spec(char fill)
     spec.alignment = UINT64_MAX - 1;
     spec.capacity = UINT64_MAX - 2;
     spec.max_capacity = UINT64_MAX - 3;
+    spec.on_death = UINT32_MAX - 6;
+    spec.quarantine_ms = UINT32_MAX - 7;
+    spec.growth = UINT32_MAX - 8;
+    spec.growth_amount = UINT64_MAX - 4;
+    spec.low_water = UINT64_MAX - 5;
+    spec.growth_factor = 1.0 / 3;
     return spec;
 }
 
@@ -68,6 +75,33 @@ static struct wire_request some_request(enum wire_op op)
     case WIRE_STAT:
         strcpy(request.stat.name, "orders");
         break;
+    case WIRE_GROW:
+        request.grow.pool_id = UINT64_MAX;
+        request.grow.session = 60000;
+        request.grow.nonce = UINT64_MAX - 1;
+        request.grow.capacity = UINT64_MAX - 2;
+        request.grow.from = UINT64_MAX - 3;
+        request.grow.increment = UINT64_MAX - 4;
+        request.grow.one_way = true;
+        break;
+    case WIRE_SHRINK:
+        request.shrink.pool_id = 7;
+        request.shrink.session = 1;
+        request.shrink.nonce = 8;
+        request.shrink.target = UINT64_MAX;
+        break;
+    case WIRE_RESUME:
+        request.resume.pool_id = UINT64_MAX - 1;
+        request.resume.session = 2;
+        request.resume.nonce = UINT64_MAX;
+        break;
+    case WIRE_RELEASE:
+        strcpy(request.release.name, "orders");
+        request.release.handle = UINT64_MAX;
+        break;
+    case WIRE_SHUTDOWN:
+        request.shutdown.destroy = true;
+        break;
     }
     return request;
 }
@@ -85,6 +119,7 @@ static struct wire_pool some_pool(char fill)
     pool.uid = UINT32_MAX;
     pool.sessions = UINT32_MAX - 1;
     pool.destroyed = true;
+    pool.capacity = UINT64_MAX - 4;
     return pool;
 }
 
@@ -110,6 +145,15 @@ static struct wire_reply some_reply(enum wire_op op)
         break;
     case WIRE_CLOSE:
     case WIRE_DESTROY:
+    case WIRE_RESUME:
+    case WIRE_SHUTDOWN:
+        break;
+    case WIRE_GROW:
+    case WIRE_SHRINK:
+        reply.capacity = UINT64_MAX;
+        break;
+    case WIRE_RELEASE:
+        reply.released = UINT64_MAX;
         break;
     case WIRE_LIST:
         reply.list.count = WIRE_LIST_MAX;
@@ -319,6 +363,8 @@ START_TEST(a_name_with_a_nul_inside_is_refused)
         strcpy(request.destroy.name, "orders");
     else if (request.op == WIRE_STAT)
         strcpy(request.stat.name, "orders");
+    else if (request.op == WIRE_RELEASE)
+        strcpy(request.release.name, "orders");
     else
         return;
     length = wire_pack_request(&request, bytes);
@@ -332,8 +378,8 @@ END_TEST
 
 START_TEST(a_name_too_long_for_a_struct_is_refused)
 {
-    /* version 1, id 5, stat { name: 256 bytes } */
-    uint8_t bytes[14 + 3 + 3 + 256] = {0x0d, 1, 0, 0, 0, 0x11, 5};
+    /* version, id 5, stat { name: 256 bytes } */
+    uint8_t bytes[14 + 3 + 3 + 256] = {0x0d, WIRE_VERSION, 0, 0, 0, 0x11, 5};
     struct wire_request got;
 
     bytes[14] = 9 << 3 | 2;
@@ -374,11 +420,11 @@ END_TEST
 
 START_TEST(an_unknown_field_in_a_pool_of_a_listing_is_refused)
 {
-    /* version 1, list { pools { spec { field 100 = 1 } } } */
-    static const uint8_t bytes[] = {0x0d, 1,    0,    0,    0,    0x42, 7,
-                                    0x0a, 5,    0x0a, 3,    0xa0, 0x06, 0x01};
-    static const uint8_t known[] = {0x0d, 1,    0,    0,    0,   0x42, 7,
-                                    0x0a, 5,    0x0a, 3,    0xa0, 0x06, 0x01};
+    /* version, list { pools { spec { field 100 = 1 } } } */
+    static const uint8_t bytes[] = {0x0d, WIRE_VERSION, 0, 0,    0,    0x42, 7, 0x0a,
+                                    5,    0x0a,         3, 0xa0, 0x06, 0x01};
+    static const uint8_t known[] = {0x0d, WIRE_VERSION, 0, 0,    0,    0x42, 7, 0x0a,
+                                    5,    0x0a,         3, 0xa0, 0x06, 0x01};
     struct wire_reply reply;
     uint8_t valid[sizeof known];
 
@@ -405,7 +451,7 @@ START_TEST(another_version_is_told_so_and_not_looked_at)
     memset(bytes + 14, 0xff, length - 14);
     ck_assert_int_eq(wire_unpack_request(bytes, length, &got, &why), FASTALLOC_E_VERSION);
     ck_assert_uint_eq(got.id, request.id);
-    ck_assert_ptr_nonnull(strstr(why.text, "version 2"));
+    ck_assert_ptr_nonnull(strstr(why.text, "version 3 of"));
     length = wire_pack_reply(&reply, bytes);
     bytes[1] = 0;
     ck_assert_int_eq(wire_unpack_reply(bytes, length, &answer, NULL), FASTALLOC_E_VERSION);
@@ -419,14 +465,14 @@ START_TEST(a_version_said_twice_is_refused)
     uint8_t bytes[WIRE_MAX];
     size_t length = wire_pack_request(&request, bytes);
 
-    memcpy(bytes + length, "\x0d\2\0\0\0", 5);
+    memcpy(bytes + length, "\x0d\3\0\0\0", 5);
     ck_assert_int_eq(wire_unpack_request(bytes, length + 5, &got, NULL), FASTALLOC_E_PROTOCOL);
 }
 END_TEST
 
 START_TEST(a_request_for_nothing_is_refused_with_its_id)
 {
-    static const uint8_t bytes[] = {0x0d, 1, 0, 0, 0, 0x11, 7, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t bytes[] = {0x0d, WIRE_VERSION, 0, 0, 0, 0x11, 7, 0, 0, 0, 0, 0, 0, 0};
     struct wire_request got;
 
     ck_assert_int_eq(wire_unpack_request(bytes, sizeof bytes, &got, NULL), FASTALLOC_E_PROTOCOL);
@@ -434,24 +480,39 @@ START_TEST(a_request_for_nothing_is_refused_with_its_id)
 }
 END_TEST
 
+START_TEST(a_change_of_capacity_without_a_session_is_refused)
+{
+    /* grow { capacity = 1 }, then shrink { target = 1 } */
+    uint8_t bytes[] = {0x0d, WIRE_VERSION, 0, 0, 0, 10 << 3 | 2, 2, 2 << 3, 1};
+    struct wire_request got;
+    struct reason why;
+
+    ck_assert_int_eq(wire_unpack_request(bytes, sizeof bytes, &got, &why), FASTALLOC_E_PROTOCOL);
+    ck_assert_ptr_nonnull(strstr(why.text, "without a session"));
+    bytes[5] = 11 << 3 | 2;
+    ck_assert_int_eq(wire_unpack_request(bytes, sizeof bytes, &got, &why), FASTALLOC_E_PROTOCOL);
+    ck_assert_ptr_nonnull(strstr(why.text, "without a session"));
+}
+END_TEST
+
 START_TEST(a_failure_without_an_error_is_refused)
 {
     /* failure { op: 1 }, then { op: 1, error: -1 } (zigzag), then { op: 9, error: -1 } */
-    uint8_t bytes[] = {0x0d, 1, 0, 0, 0, 10 << 3 | 2, 2, 1 << 3, 1, 2 << 3, 1};
+    uint8_t bytes[] = {0x0d, WIRE_VERSION, 0, 0, 0, 10 << 3 | 2, 2, 1 << 3, 1, 2 << 3, 1};
     struct wire_reply reply;
 
     ck_assert_int_eq(wire_unpack_reply(bytes, 9, &reply, NULL), FASTALLOC_E_PROTOCOL);
     bytes[6] = 4;
     ck_assert_int_eq(wire_unpack_reply(bytes, 11, &reply, NULL), 0);
     ck_assert_int_eq(reply.error, -1);
-    bytes[8] = 9;
+    bytes[8] = WIRE_SHUTDOWN + 1;
     ck_assert_int_eq(wire_unpack_reply(bytes, 11, &reply, NULL), FASTALLOC_E_PROTOCOL);
 }
 END_TEST
 
 START_TEST(more_pools_than_a_page_holds_are_refused)
 {
-    uint8_t bytes[7 + 2 * (WIRE_LIST_MAX + 1)] = {0x0d, 1, 0, 0, 0, 0x42};
+    uint8_t bytes[7 + 2 * (WIRE_LIST_MAX + 1)] = {0x0d, WIRE_VERSION, 0, 0, 0, 0x42};
     struct wire_reply reply;
     unsigned i;
 
@@ -467,7 +528,7 @@ END_TEST
 START_TEST(what_would_need_much_memory_is_refused)
 {
     /* 2,040 empty pools in 4,087 bytes ask for a few hundred thousand bytes of heap. */
-    uint8_t bytes[WIRE_MAX] = {0x0d, 1, 0, 0, 0, 0x42, 0xf0, 0x1f};
+    uint8_t bytes[WIRE_MAX] = {0x0d, WIRE_VERSION, 0, 0, 0, 0x42, 0xf0, 0x1f};
     struct wire_reply reply;
     unsigned i;
 
@@ -506,6 +567,7 @@ static Suite *make_suite(void)
     tcase_add_test(damage, another_version_is_told_so_and_not_looked_at);
     tcase_add_test(damage, a_version_said_twice_is_refused);
     tcase_add_test(damage, a_request_for_nothing_is_refused_with_its_id);
+    tcase_add_test(damage, a_change_of_capacity_without_a_session_is_refused);
     tcase_add_test(damage, a_failure_without_an_error_is_refused);
     tcase_add_test(damage, more_pools_than_a_page_holds_are_refused);
     tcase_add_test(damage, what_would_need_much_memory_is_refused);
