@@ -9,21 +9,16 @@
 #include "attach.h"
 
 #include "client.h"
+#include "fork.h"
+#include "local.h"
 #include "os/backing.h"
-#include "os/fence.h"
 #include "process.h"
-#include "shm/session.h"
-#include "shm/slot.h"
-#include "shm/sweep.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
-
-#define ROLE_PATIENCE_MS 2000
 
 /* ---------------------------------------------------------------- mapping */
 
@@ -85,128 +80,66 @@ int attach_map(int descriptor, uint64_t bytes, struct segment *segment, struct p
     return 0;
 }
 
-/* ------------------------------------------------------------ local pools */
-
-unsigned attach_local_sweep(struct segment *segment, int descriptor)
-{
-    unsigned swept = 0;
-    uint32_t session;
-
-    if (fence_take_own_role(descriptor))
-        return 0;
-    for (session = 1; session <= segment->geometry.sessions; session++) {
-        enum session_state state = session_state(segment, session);
-
-        if ((state == SESSION_LIVE || state == SESSION_DYING) &&
-            fence_is_open(descriptor, session) == 1) {
-            sweep_session(segment, session, NULL);
-            swept++;
-        }
-        session_reuse(segment, session);
-    }
-    fence_drop_own_role(descriptor);
-    return swept;
-}
-
-static int take_role(int descriptor, struct reason *why)
-{
-    const struct timespec pause = {0, 1000000};
-    int error, tries;
-
-    for (tries = 0; tries < ROLE_PATIENCE_MS; tries++) {
-        error = fence_take_own_role(descriptor);
-        if (error != EAGAIN)
-            break;
-        nanosleep(&pause, NULL);
-    }
-    if (!error)
-        return 0;
-    return reason_system(why, error == EAGAIN ? FASTALLOC_E_TIMEOUT : FASTALLOC_E_SYSTEM, error,
-                         "another process holds the sweeper's role of the local pool");
-}
-
-static void program_name(char comm[SESSION_COMM_MAX])
-{
-    strncpy(comm, program_invocation_short_name, SESSION_COMM_MAX - 1);
-    comm[SESSION_COMM_MAX - 1] = '\0';
-}
-
-int attach_local_session(const struct segment *segment, int descriptor, uint32_t *session,
-                         int *fenced, struct reason *why)
-{
-    struct segment writable = *segment;
-    char comm[SESSION_COMM_MAX];
-    uint32_t s;
-    int error, own;
-
-    attach_local_sweep(&writable, descriptor);
-    error = backing_reopen(descriptor, true, &own, why);
-    if (error)
-        return error;
-    error = take_role(descriptor, why);
-    if (error)
-        goto close_own;
-    for (s = 1; s <= segment->geometry.sessions; s++)
-        if (session_reuse(&writable, s))
-            break;
-    if (s > segment->geometry.sessions) {
-        error = reason_set(why, FASTALLOC_E_TOO_MANY,
-                           "all %u sessions of the local pool are taken: create it with more "
-                           "max_sessions",
-                           segment->geometry.sessions);
-        goto drop_role;
-    }
-    error = fence_close(own, s);
-    if (error) {
-        error = reason_system(why, FASTALLOC_E_SYSTEM, error, "cannot lock the session's fence");
-        goto drop_role;
-    }
-    program_name(comm);
-    session_open(&writable, s, (uint32_t)getpid(), (uint32_t)getuid(), comm);
-    fence_drop_own_role(descriptor);
-    *session = s;
-    *fenced = own;
-    return 0;
-
-drop_role:
-    fence_drop_own_role(descriptor);
-close_own:
-    close(own);
-    return error;
-}
-
 /* --------------------------------------------------------------- after fork */
 
+/* Over the inherited range, which stays as it is if anything is wrong. */
 static int map_again(fastalloc_pool *pool, int descriptor, uint32_t session, struct reason *why)
 {
     const struct geometry *geometry = &pool->segment.geometry;
-    struct segment looked_at;
-    struct pool_spec spec;
     void *mapped;
     int error;
 
-    /* Elsewhere first: the inherited range stays as it is if anything is wrong. */
-    error = attach_map(descriptor, geometry->total, &looked_at, &spec, why);
-    if (error)
-        return error;
-    backing_unmap(looked_at.base, geometry->total);
     error = backing_map(descriptor, geometry->total, true, pool->segment.base, geometry->guard_at,
                         &mapped, why);
-    if (!error)
-        pool_set_session(pool, session);
-    return error;
+    if (error)
+        return error;
+    pool->vacated = false;
+    pool_set_session(pool, session);
+    return 0;
 }
 
+/* By a mapping of its own: the inherited one is the parent's, or was let go of. */
 static int local_after_fork(fastalloc_pool *pool, struct reason *why)
 {
+    struct segment elsewhere;
+    struct pool_spec spec;
     uint32_t session;
     int fenced, error;
 
-    error = attach_local_session(&pool->segment, pool->descriptor, &session, &fenced, why);
+    error = attach_map(pool->descriptor, pool->segment.geometry.total, &elsewhere, &spec, why);
     if (error)
         return error;
-    error = map_again(pool, fenced, session, why);
-    close(fenced);
+    fork_hold();
+    error = local_attach(&elsewhere, &spec, pool->descriptor, &session, &fenced, why);
+    if (!error) {
+        error = map_again(pool, fenced, session, why);
+        close(fenced);
+    }
+    fork_release();
+    backing_unmap(elsewhere.base, elsewhere.geometry.total);
+    return error;
+}
+
+/* Looked at elsewhere first. */
+static int map_checked(fastalloc_pool *pool, int descriptor, const struct wire_reply *reply,
+                       struct reason *why)
+{
+    struct segment elsewhere;
+    struct pool_spec spec;
+    int error;
+
+    if (reply->attached.pool_id != pool->pool_id)
+        return reason_set(why, FASTALLOC_E_DESTROYED,
+                          "pool \"%s\" was destroyed; another has its name now: this forked "
+                          "child cannot attach to the old one",
+                          pool->spec.name);
+    error = attach_map(descriptor, pool->segment.geometry.total, &elsewhere, &spec, why);
+    if (error)
+        return error;
+    backing_unmap(elsewhere.base, elsewhere.geometry.total);
+    error = map_again(pool, descriptor, reply->attached.session, why);
+    if (!error)
+        pool->nonce = reply->attached.nonce;
     return error;
 }
 
@@ -220,30 +153,32 @@ static int daemon_after_fork(fastalloc_pool *pool, struct reason *why)
     error = client_request(pool->client, &request, &reply, &descriptor, why);
     if (error)
         return error;
-    if (reply.attached.pool_id != pool->pool_id)
-        error = reason_set(why, FASTALLOC_E_DESTROYED,
-                           "pool \"%s\" was destroyed; another has its name now: this forked "
-                           "child cannot attach to the old one",
-                           pool->spec.name);
-    else
-        error = map_again(pool, descriptor, reply.attached.session, why);
-    if (!error)
-        pool->nonce = reply.attached.nonce;
+    error = map_checked(pool, descriptor, &reply, why);
     close(descriptor);
+    fork_release();
     return error;
 }
 
 int attach_after_fork(fastalloc_pool *pool, struct reason *why)
 {
-    struct process *process = process_here();
     int error = 0;
 
     pthread_mutex_lock(&pool->mutex);
-    if (pool->generation != process->generation) {
+    if (!pool_is_ours(pool)) {
         error = pool->client ? daemon_after_fork(pool, why) : local_after_fork(pool, why);
         if (!error)
-            __atomic_store_n(&pool->generation, process->generation, __ATOMIC_RELEASE);
+            __atomic_store_n(&pool->generation, process_here()->generation, __ATOMIC_RELEASE);
     }
     pthread_mutex_unlock(&pool->mutex);
     return error;
+}
+
+int attach_vacate_locked(fastalloc_pool *pool, struct reason *why)
+{
+    if (mmap(pool->segment.base, pool->segment.geometry.total, PROT_READ,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+        return reason_system(why, FASTALLOC_E_SYSTEM, errno,
+                             "cannot let go of pool \"%s\" in a forked child", pool->spec.name);
+    pool->vacated = true;
+    return 0;
 }

@@ -18,12 +18,8 @@ int attach_map(int descriptor, uint64_t bytes, struct segment *segment, struct p
  * addresses.  Nothing happens when it is attached already. */
 int attach_after_fork(fastalloc_pool *pool, struct reason *why);
 
-/* Local pools.  `descriptor` is for locks of this process and for opening more.  Attaches this process: *fenced is the description to map, the
- * caller's to close.  Returns 0 or FASTALLOC_E_TOO_MANY, _TIMEOUT, _SYSTEM. */
-int attach_local_session(const struct segment *segment, int descriptor, uint32_t *session,
-                         int *fenced, struct reason *why);
-
-/* Local pools: sweeps the sessions whose fence is open.  Returns how many. */
-unsigned attach_local_sweep(struct segment *segment, int descriptor);
+/* Lets go of a pool inherited over a fork, with the pool's mutex held: its addresses read as zero,
+ * which the fast path takes for slots never used, and goes the slow way. */
+int attach_vacate_locked(fastalloc_pool *pool, struct reason *why);
 
 #endif

@@ -59,6 +59,9 @@ static const struct code_text texts[-FASTALLOC_E_LAST + 1] = {
     TEXT(FASTALLOC_E_CHANGED, "the root was not the expected one"),
     TEXT(FASTALLOC_E_POISONED, "the pool's shared memory is damaged"),
     TEXT(FASTALLOC_E_NAMESPACE, "the pool serves another PID namespace"),
+    TEXT(FASTALLOC_E_GROWTH, "growth by nothing, or by no number"),
+    TEXT(FASTALLOC_E_MAX_CAPACITY, "no free slot, and the pool has grown to its maximum"),
+    TEXT(FASTALLOC_E_SHARING, "shared where it must not be, or not shared where it must be"),
 #undef TEXT
 };
 
@@ -103,8 +106,19 @@ int fault_note(int code, const char *operation, const fastalloc_pool *pool, fast
         thread->fault.operation = operation;
         thread->fault.pool = pool->serial;
         thread->fault.handle = handle;
+        thread->fault.instead = FASTALLOC_OK;
     }
     return code;
+}
+
+int fault_timeout(int instead, const fastalloc_pool *pool)
+{
+    struct thread *thread = thread_self();
+
+    fault_note(FASTALLOC_E_TIMEOUT, "alloc_wait", pool, FASTALLOC_NONE);
+    if (thread)
+        thread->fault.instead = instead;
+    return FASTALLOC_E_TIMEOUT;
 }
 
 int fault_set(int code, const char *format, ...)
@@ -121,27 +135,43 @@ int fault_set(int code, const char *format, ...)
 
 /* --------------------------------------------------------------- wording */
 
-static void word_supply(struct fault *fault, const fastalloc_pool *pool)
+/* `code` is what an allocation came to, `prefix` what to say before it. */
+static void word_supply(struct fault *fault, int code, const char *prefix,
+                        const fastalloc_pool *pool)
 {
     const struct segment *segment = &pool->segment;
     char holders[256];
     struct survey survey;
+    uint64_t in_use;
 
     survey_slots(segment, &survey, NULL);
     survey_holders(segment, HOLDERS_NAMED, holders, sizeof holders);
-    if (fault->code == FASTALLOC_E_EXHAUSTED)
+    in_use = survey.live + survey.anyone + survey.shared + survey.quarantined;
+    if (code == FASTALLOC_E_STALLED)
         reason_set(&fault->reason, fault->code,
-                   "exhausted: pool \"%s\" %" PRIu64 "/%" PRIu64 " in use; top holders: %s",
-                   pool->spec.name,
-                   survey.live + survey.anyone + survey.shared + survey.quarantined,
-                   survey.capacity, holders[0] ? holders : "none by now");
-    else
-        reason_set(&fault->reason, fault->code,
-                   "stalled: pool \"%s\" %" PRIu64 "/%" PRIu64 " in use; for %d ms what is free "
+                   "%sstalled: pool \"%s\" %" PRIu64 "/%" PRIu64 " in use; for %d ms what is free "
                    "stood behind a stopped or dying thread (%" PRIu64 " slots in caches, %" PRIu64
                    " in depots): try again; top holders: %s",
-                   pool->spec.name, survey.live, survey.capacity, SUPPLY_PATIENCE_US / 1000,
+                   prefix, pool->spec.name, in_use, survey.capacity, SUPPLY_PATIENCE_US / 1000,
                    survey.cached, survey.stocked, holders[0] ? holders : "none");
+    else
+        reason_set(&fault->reason, fault->code,
+                   "%s%s: pool \"%s\" %" PRIu64 "/%" PRIu64 " in use; top holders: %s", prefix,
+                   code == FASTALLOC_E_MAX_CAPACITY ? "exhausted, and grown to its maximum"
+                                                    : "exhausted",
+                   pool->spec.name, in_use, survey.capacity, holders[0] ? holders : "none by now");
+}
+
+/* An allocation that waited in vain: for what, as far as a look at the slots can tell. */
+static void word_timeout(struct fault *fault, const fastalloc_pool *pool)
+{
+    if (fault->instead == FASTALLOC_E_EXHAUSTED || fault->instead == FASTALLOC_E_STALLED ||
+        fault->instead == FASTALLOC_E_MAX_CAPACITY)
+        word_supply(fault, fault->instead, "no slot until the deadline: ", pool);
+    else
+        reason_set(&fault->reason, fault->code,
+                   "no slot until the deadline, and pool \"%s\" could not grow: %s",
+                   pool->spec.name, fastalloc_strerror(fault->instead));
 }
 
 static void word_handle(struct fault *fault, const fastalloc_pool *pool)
@@ -150,12 +180,11 @@ static void word_handle(struct fault *fault, const fastalloc_pool *pool)
     uint64_t index = slot_index(segment, fault->handle);
     uint64_t generation = fault->handle >> segment->geometry.index_bits, word;
 
-    if (index >= segment->geometry.max_capacity || fault->handle == FASTALLOC_NONE) {
-        reason_set(&fault->reason, fault->code,
-                   "%s: 0x%" PRIx64 " is no handle of pool \"%s\": it names slot %" PRIu64
-                   " of %" PRIu64,
-                   fault->operation, fault->handle, pool->spec.name, index,
-                   segment->geometry.max_capacity);
+    if (index >= segment_reserved(segment) || fault->handle == FASTALLOC_NONE) {
+        reason_set(
+            &fault->reason, fault->code,
+            "%s: 0x%" PRIx64 " is no handle of pool \"%s\": it names slot %" PRIu64 " of %" PRIu64,
+            fault->operation, fault->handle, pool->spec.name, index, segment_capacity(segment));
         return;
     }
     word = shm_load(&segment->words[index]);
@@ -171,8 +200,16 @@ static void word(struct fault *fault, const fastalloc_pool *pool)
     if (!pool)
         reason_set(&fault->reason, fault->code, "%s: %s (the pool is closed by now)",
                    fault->operation, fastalloc_strerror(fault->code));
-    else if (fault->code == FASTALLOC_E_EXHAUSTED || fault->code == FASTALLOC_E_STALLED)
-        word_supply(fault, pool);
+    else if (fault->code == FASTALLOC_E_EXHAUSTED || fault->code == FASTALLOC_E_STALLED ||
+             fault->code == FASTALLOC_E_MAX_CAPACITY)
+        word_supply(fault, fault->code, "", pool);
+    else if (fault->instead)
+        word_timeout(fault, pool);
+    else if (fault->code == FASTALLOC_E_SHARING)
+        reason_set(&fault->reason, fault->code,
+                   "%s: handle 0x%" PRIx64 " of pool \"%s\": the slot is shared: "
+                   "fastalloc_unref() lets go of it",
+                   fault->operation, fault->handle, pool->spec.name);
     else if (fault->code == FASTALLOC_E_STALE || fault->code == FASTALLOC_E_DOUBLE_FREE ||
              fault->code == FASTALLOC_E_HANDLE)
         word_handle(fault, pool);

@@ -19,6 +19,7 @@ struct fault {
     const char *operation; /* "alloc", "free", ... */
     uint64_t pool;         /* its serial in this process */
     fastalloc_handle handle;
+    int instead; /* of an allocation that waited: what it heard last; else 0 */
     struct reason reason;
 };
 
@@ -28,6 +29,10 @@ int fault_say(const struct reason *why);
 /* Notes what operation failed on what.  Returns `code`. */
 int fault_note(int code, const char *operation, const fastalloc_pool *pool,
                fastalloc_handle handle);
+
+/* Notes that an allocation waited in vain, and what it heard last.  Returns
+ * FASTALLOC_E_TIMEOUT. */
+int fault_timeout(int instead, const fastalloc_pool *pool);
 
 /* Notes a failure with words made here.  Returns `code`. */
 int fault_set(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));

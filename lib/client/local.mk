@@ -5,10 +5,19 @@ noinst_LTLIBRARIES += lib/libclient.la
 lib_libclient_la_SOURCES = \
 	lib/client/attach.c lib/client/attach.h \
 	lib/client/client.c lib/client/client.h \
+	lib/client/config.c \
+	lib/client/connection.c lib/client/connection.h \
+	lib/client/event.c lib/client/event.h \
 	lib/client/fault.c lib/client/fault.h \
+	lib/client/fork.c lib/client/fork.h \
+	lib/client/growth.c lib/client/growth.h \
+	lib/client/local.c lib/client/local.h \
 	lib/client/object.c \
+	lib/client/obtain.c lib/client/obtain.h \
 	lib/client/pool.c lib/client/pool.h \
 	lib/client/process.c lib/client/process.h \
+	lib/client/share.c lib/client/share.h \
 	lib/client/spawn.c lib/client/spawn.h \
 	lib/client/thread.c lib/client/thread.h \
-	lib/client/version.c
+	lib/client/version.c \
+	lib/client/wait.c lib/client/wait.h

@@ -3,64 +3,43 @@
  * object: allocating, freeing, reaching and passing on slots: the library's side
  * of the fast path, and the slow ways on from it.
  */
-#include "attach.h"
+#include "event.h"
 #include "fault.h"
+#include "growth.h"
+#include "obtain.h"
 #include "pool.h"
 #include "shm/cache.h"
 #include "shm/session.h"
 #include "shm/slot.h"
 #include "shm/supply.h"
 #include "thread.h"
+#include "wait.h"
 
 #include <fastalloc/fastalloc.h>
 
 /* ---------------------------------------------------------------- alloc */
 
-static int state_error(const struct segment *segment)
-{
-    switch (segment_state(segment)) {
-    case POOL_LIVE:
-        return 0;
-    case POOL_DESTROYED:
-        return FASTALLOC_E_DESTROYED;
-    default:
-        return FASTALLOC_E_POISONED;
-    }
-}
-
-/* In a local pool nobody but its users sweeps.  True when there was something
- * to sweep. */
-static bool sweep_if_local(fastalloc_pool *pool)
-{
-    bool swept = false;
-
-    if (pool->client)
-        return false;
-    pthread_mutex_lock(&pool->mutex);
-    swept = attach_local_sweep(&pool->segment, pool->descriptor) > 0;
-    pthread_mutex_unlock(&pool->mutex);
-    return swept;
-}
-
 int fastalloc_alloc_slow_(fastalloc_pool *pool, fastalloc_handle *handle, void **object)
 {
+    const struct urgency urgency = {SUPPLY_PATIENCE_US, FASTALLOC_FOREVER, false};
+    uint64_t index = 0, word = 0;
     struct thread *thread;
     struct actor actor;
-    uint64_t index = 0, word = 0;
+    struct reason why;
     int error;
 
     thread = thread_begin(pool, &error);
     if (!thread)
         return error;
     actor = thread_actor(thread, pool);
-    error = state_error(&pool->segment);
+    error = obtain_slot(pool, &actor, &urgency, &index, &word, &why);
     if (!error)
-        error = supply_alloc(&pool->segment, &actor, &index, &word);
-    if ((error == FASTALLOC_E_EXHAUSTED || error == FASTALLOC_E_STALLED) && sweep_if_local(pool))
-        error = supply_alloc(&pool->segment, &actor, &index, &word);
+        growth_ask_ahead(pool);
+    else if (wait_is_for(error))
+        event_arm(pool);
     thread_end(thread, pool);
     if (error)
-        return fault_note(error, "alloc", pool, FASTALLOC_NONE);
+        return why.code ? fault_say(&why) : fault_note(error, "alloc", pool, FASTALLOC_NONE);
     *handle = slot_handle(&pool->segment, word, index);
     if (object)
         *object = pool->face.objects + index * pool->face.stride;
@@ -104,9 +83,32 @@ int fastalloc_free(fastalloc_pool *pool, fastalloc_handle handle)
 
 /* ------------------------------------------------------------------ get */
 
+/* Attaches a forked child, notices slots that came by growth.  True when looking again makes
+ * sense. */
+static bool look_again(fastalloc_pool *pool, fastalloc_handle handle, int *error)
+{
+    uint64_t index = slot_index(&pool->segment, handle);
+    struct thread *thread;
+
+    if (pool_is_ours(pool) && index < shm_load(&pool->face.slots))
+        return false;
+    thread = thread_begin(pool, error);
+    if (!thread)
+        return false;
+    thread_end(thread, pool);
+    return index < shm_load(&pool->face.slots);
+}
+
 void *fastalloc_get_slow_(fastalloc_pool *pool, fastalloc_handle handle)
 {
-    int error = slot_diagnose(&pool->segment, handle);
+    int error = 0;
+
+    /* Once it has looked, it is attached and the slot is known. */
+    if (look_again(pool, handle, &error))
+        return fastalloc_get_inline_(pool, handle);
+    if (error)
+        return NULL;
+    error = slot_diagnose(&pool->segment, handle);
 
     /* A slot of this generation that is idle was given to nobody yet. */
     fault_note(error, "get", pool, handle);

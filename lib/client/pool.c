@@ -7,12 +7,15 @@
 #include "attach.h"
 #include "client.h"
 #include "fault.h"
+#include "fork.h"
+#include "local.h"
 #include "os/backing.h"
 #include "process.h"
 #include "shm/cache.h"
 #include "shm/session.h"
 #include "shm/slot.h"
 #include "shm/survey.h"
+#include "shm/wait.h"
 #include "thread.h"
 
 #include <stdlib.h>
@@ -20,7 +23,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOCAL_NAME "local"
 #define BUILDING_PAUSE_MS 2
 
 /* ------------------------------------------------------ making, releasing */
@@ -36,13 +38,29 @@ void pool_set_session(fastalloc_pool *pool, uint32_t session)
     face->index_mask = (UINT64_C(1) << geometry->index_bits) - 1;
     face->last_handle = slot_generation_last(geometry->index_bits) << geometry->index_bits;
     face->index_bits = geometry->index_bits;
-    face->slots = (uint32_t)geometry->max_capacity;
     face->magazine_size = geometry->magazine_size;
     face->session = session;
+    pool_refresh(pool);
+}
+
+/* Never down: what was once reserved stays. */
+void pool_refresh(fastalloc_pool *pool)
+{
+    uint32_t reserved = (uint32_t)segment_reserved(&pool->segment);
+    uint32_t seen = shm_load(&pool->face.slots);
+
+    while (reserved > seen && !__atomic_compare_exchange_n(&pool->face.slots, &seen, reserved, true,
+                                                           __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
+}
+
+bool pool_is_ours(const fastalloc_pool *pool)
+{
+    return __atomic_load_n(&pool->generation, __ATOMIC_ACQUIRE) == process_here()->generation;
 }
 
 fastalloc_pool *pool_new(const struct segment *segment, const struct pool_spec *spec,
-                         uint32_t session)
+                         uint32_t session, const fastalloc_pool_config *config)
 {
     fastalloc_pool *pool = calloc(1, sizeof *pool);
 
@@ -52,7 +70,12 @@ fastalloc_pool *pool_new(const struct segment *segment, const struct pool_spec *
     pool->spec = *spec;
     pool->pool_id = segment->header->pool_id;
     pool->descriptor = -1;
+    if (config) {
+        pool->growth_function = config->growth_function;
+        pool->growth_argument = config->growth_argument;
+    }
     pthread_mutex_init(&pool->mutex, NULL);
+    holds_init(&pool->holds);
     pool_set_session(pool, session);
     process_add_pool(pool);
     return pool;
@@ -60,73 +83,25 @@ fastalloc_pool *pool_new(const struct segment *segment, const struct pool_spec *
 
 void pool_release(fastalloc_pool *pool)
 {
+    /* A child forked in between would have a mapping that it does not know of. */
+    fork_hold();
     process_remove_pool(pool);
     backing_unmap(pool->segment.base, pool->segment.geometry.total);
+    fork_release();
     if (pool->descriptor >= 0)
         close(pool->descriptor);
+    holds_release(&pool->holds);
     pthread_mutex_destroy(&pool->mutex);
     free(pool);
 }
 
-/* --------------------------------------------------------------- configs */
-
-void fastalloc_pool_config_init(fastalloc_pool_config *config)
-{
-    memset(config, 0, sizeof *config);
-    config->struct_size = sizeof *config;
-}
-
-/* Copies a string into a field of `size` bytes, whole or not at all. */
-static int copy_text(char *field, size_t size, const char *text, const char *what,
-                     struct reason *why)
-{
-    size_t length = strlen(text);
-
-    if (length >= size)
-        return reason_set(why, FASTALLOC_E_NAME, "%s has %zu bytes: at most %zu are allowed", what,
-                          length, size - 1);
-    memcpy(field, text, length + 1);
-    return 0;
-}
-
-int pool_spec_of(const fastalloc_pool_config *config, bool name_optional, struct pool_spec *spec,
-                 struct reason *why)
-{
-    const char *name = config->name ? config->name : name_optional ? LOCAL_NAME : NULL;
-    int error;
-
-    if (config->struct_size != sizeof *config)
-        return reason_set(why, FASTALLOC_E_INVALID,
-                          "config->struct_size is %u, not %zu: begin with "
-                          "fastalloc_pool_config_init()",
-                          config->struct_size, sizeof *config);
-    memset(spec, 0, sizeof *spec);
-    error = spec_check_name(name, name ? strlen(name) : 0, why);
-    if (error)
-        return error;
-    memcpy(spec->name, name, strlen(name) + 1);
-    if (config->type_name) {
-        error =
-            copy_text(spec->type_name, sizeof spec->type_name, config->type_name, "type name", why);
-        if (error)
-            return error;
-    }
-    spec->type_version = config->type_version;
-    spec->lifetime = config->lifetime;
-    spec->mode = config->mode;
-    spec->max_threads = config->max_threads;
-    spec->max_sessions = config->max_sessions;
-    spec->object_size = config->object_size;
-    spec->alignment = config->alignment;
-    spec->capacity = config->capacity;
-    return 0;
-}
-
 /* -------------------------------------------------- through the daemon */
 
-/* The rest of an attachment the daemon has granted; `descriptor` is consumed. */
-static int finish_attach(fastalloc_client *client, const char *name, const struct wire_reply *reply,
-                         int descriptor, fastalloc_pool **out, struct reason *why)
+/* The rest of an attachment the daemon has granted; `descriptor` is consumed.  Forks are held
+ * back. */
+static int finish_attach(fastalloc_client *client, const fastalloc_pool_config *config,
+                         const struct wire_reply *reply, int descriptor, fastalloc_pool **out,
+                         struct reason *why)
 {
     struct reason detail;
     struct segment segment;
@@ -137,12 +112,12 @@ static int finish_attach(fastalloc_client *client, const char *name, const struc
     error = attach_map(descriptor, reply->attached.bytes, &segment, &spec, &detail);
     close(descriptor);
     if (error)
-        return reason_set(why, error, "pool \"%s\": %s", name, detail.text);
+        return reason_set(why, error, "pool \"%s\": %s", config->name, detail.text);
     if (segment.header->pool_id != reply->attached.pool_id || reply->attached.session < 1 ||
         reply->attached.session > segment.geometry.sessions)
         error = reason_set(why, FASTALLOC_E_PROTOCOL,
                            "the daemon sent the segment of another pool than \"%s\"", spec.name);
-    pool = error ? NULL : pool_new(&segment, &spec, reply->attached.session);
+    pool = error ? NULL : pool_new(&segment, &spec, reply->attached.session, config);
     if (!error && !pool)
         error =
             reason_set(why, FASTALLOC_E_NO_MEMORY, "no memory to attach pool \"%s\"", spec.name);
@@ -169,11 +144,9 @@ static void request_close(fastalloc_client *client, uint64_t pool_id, uint32_t s
 }
 
 /* Creates or opens.  A pool that somebody is just creating is waited for. */
-static int request_attach(fastalloc_client *client, struct wire_request *request,
-                          fastalloc_pool **out, struct reason *why)
+static int request_attach(fastalloc_client *client, const fastalloc_pool_config *config,
+                          struct wire_request *request, fastalloc_pool **out, struct reason *why)
 {
-    const char *name =
-        request->op == WIRE_CREATE ? request->create.name : request->open.expected.name;
     const struct timespec pause = {0, BUILDING_PAUSE_MS * 1000000L};
     int descriptor = -1, error, cancel_state;
     uint32_t waited = 0;
@@ -189,7 +162,8 @@ static int request_attach(fastalloc_client *client, struct wire_request *request
         waited += BUILDING_PAUSE_MS;
     }
     if (!error) {
-        error = finish_attach(client, name, &reply, descriptor, out, why);
+        error = finish_attach(client, config, &reply, descriptor, out, why);
+        fork_release();
         if (error)
             request_close(client, reply.attached.pool_id, reply.attached.session,
                           reply.attached.nonce);
@@ -212,14 +186,9 @@ int fastalloc_pool_create(fastalloc_client *client, const fastalloc_pool_config 
                          !client   ? "client"
                          : !config ? "config"
                                    : "the output");
-    error = pool_spec_of(config, false, &request.create, &why);
-    completed = request.create;
+    error = pool_plan(config, false, &request.create, &completed, &geometry, &why);
     if (!error)
-        error = spec_complete(&completed, &why);
-    if (!error)
-        error = geometry_plan(&geometry, &completed, &why);
-    if (!error)
-        error = request_attach(client, &request, out, &why);
+        error = request_attach(client, config, &request, out, &why);
     return error ? fault_say(&why) : 0;
 }
 
@@ -240,7 +209,7 @@ int fastalloc_pool_open(fastalloc_client *client, const char *name,
     config.name = name;
     error = pool_spec_of(&config, false, &request.open.expected, &why);
     if (!error)
-        error = request_attach(client, &request, out, &why);
+        error = request_attach(client, &config, &request, out, &why);
     return error ? fault_say(&why) : 0;
 }
 
@@ -261,6 +230,14 @@ int fastalloc_pool_destroy(fastalloc_client *client, const char *name)
     return error ? fault_say(&why) : 0;
 }
 
+/* Those who wait for a slot leave: who tries to close the pool again will find them gone. */
+static void call_waiters_off(fastalloc_pool *pool)
+{
+    __atomic_add_fetch(&pool->closings, 1, __ATOMIC_SEQ_CST);
+    if (pool_is_ours(pool))
+        wait_wake(&pool->segment);
+}
+
 int fastalloc_pool_close(fastalloc_pool *pool)
 {
     struct process *process;
@@ -275,109 +252,26 @@ int fastalloc_pool_close(fastalloc_pool *pool)
     process = process_lock();
     if (thread_others_inside_locked(process, pool)) {
         process_unlock(process);
+        call_waiters_off(pool);
         return fault_note(FASTALLOC_E_BUSY, "close", pool, FASTALLOC_NONE);
     }
     thread_forget_pool_locked(process, pool);
     process_unlock(process);
+    event_stop(pool);
 
     client = pool->client;
     pool_id = pool->pool_id;
     session = pool->face.session;
     nonce = pool->nonce;
-    inherited = pool->generation != process->generation; /* the parent's session */
+    inherited = !pool_is_ours(pool); /* the session is the parent's */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    if (!client && !inherited)
+        local_leave(pool);
     pool_release(pool);
     if (client && !inherited)
         request_close(client, pool_id, session, nonce);
     pthread_setcancelstate(cancel_state, NULL);
     return 0;
-}
-
-/* ------------------------------------------------------- without a daemon */
-
-/* Makes the segment of a local pool and its first session.  *descriptor is this process's
- * own description, *fenced the session's. */
-static int make_local(const struct pool_spec *spec, const struct geometry *geometry,
-                      int *descriptor, int *fenced, uint32_t *session, struct reason *why)
-{
-    struct segment segment;
-    uint64_t random[2];
-    void *mapped;
-    int error;
-
-    error = backing_random(random, sizeof random, why);
-    if (error)
-        return error;
-    error = backing_create_nameless("fastalloc-local", geometry->total, descriptor, why);
-    if (error)
-        return error;
-    error = backing_reserve(*descriptor, 0, geometry->total, why);
-    if (error)
-        goto close_descriptor;
-    error = backing_map(*descriptor, geometry->total, true, NULL, 0, &mapped, why);
-    if (error)
-        goto close_descriptor;
-    error = segment_format(&segment, mapped, spec, geometry, random[0] | 1, random[1], why);
-    if (!error)
-        error = attach_local_session(&segment, *descriptor, session, fenced, why);
-    backing_unmap(mapped, geometry->total);
-    if (error)
-        goto close_descriptor;
-    return 0;
-
-close_descriptor:
-    close(*descriptor);
-    return error;
-}
-
-static int create_local(const fastalloc_pool_config *config, fastalloc_pool **out,
-                        struct reason *why)
-{
-    struct segment segment;
-    struct geometry geometry;
-    struct pool_spec spec, read;
-    fastalloc_pool *pool;
-    int descriptor, fenced, error;
-    uint32_t session;
-
-    error = pool_spec_of(config, true, &spec, why);
-    if (!error)
-        error = spec_complete(&spec, why);
-    if (!error)
-        error = geometry_plan(&geometry, &spec, why);
-    if (!error)
-        error = make_local(&spec, &geometry, &descriptor, &fenced, &session, why);
-    if (error)
-        return error;
-    error = attach_map(fenced, geometry.total, &segment, &read, why);
-    close(fenced);
-    if (error) {
-        close(descriptor);
-        return error;
-    }
-    pool = pool_new(&segment, &read, session);
-    if (!pool) {
-        backing_unmap(segment.base, geometry.total);
-        close(descriptor);
-        return reason_set(why, FASTALLOC_E_NO_MEMORY, "no memory to attach the local pool");
-    }
-    pool->descriptor = descriptor;
-    *out = pool;
-    return 0;
-}
-
-int fastalloc_pool_create_local(const fastalloc_pool_config *config, fastalloc_pool **out)
-{
-    int error, cancel_state;
-    struct reason why;
-
-    if (!config || !out)
-        return fault_set(FASTALLOC_E_INVALID, "fastalloc_pool_create_local: %s is NULL",
-                         !config ? "config" : "the output");
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    error = create_local(config, out, &why);
-    pthread_setcancelstate(cancel_state, NULL);
-    return error ? fault_say(&why) : 0;
 }
 
 /* ------------------------------------------------------------ about a pool */
@@ -408,6 +302,11 @@ int fastalloc_pool_get_info(fastalloc_pool *pool, fastalloc_pool_info *info)
     info->available = info->capacity - info->allocated;
     info->session = pool->face.session;
     info->sessions = session_count(&pool->segment);
+    info->max_capacity = geometry->max_capacity;
+    info->growth = pool->spec.growth;
+    info->on_death = pool->spec.on_death;
+    info->features = pool->spec.flags;
+    info->heir = shm_load(&pool->segment.header->heir);
     thread_end(thread, pool);
     return 0;
 }
@@ -426,17 +325,37 @@ uint32_t fastalloc_pool_session(fastalloc_pool *pool)
     return pool->face.session;
 }
 
+/* In a forked child the root is looked at through a mapping of the child's own. */
+static int attach_first(fastalloc_pool *pool)
+{
+    struct thread *thread;
+    int error;
+
+    if (pool_is_ours(pool))
+        return 0;
+    thread = thread_begin(pool, &error);
+    if (!thread)
+        return error;
+    thread_end(thread, pool);
+    return 0;
+}
+
 fastalloc_handle fastalloc_pool_root(fastalloc_pool *pool)
 {
-    return pool ? shm_load_acquire(&pool->segment.header->root) : FASTALLOC_NONE;
+    return pool && attach_first(pool) == 0 ? shm_load_acquire(&pool->segment.header->root)
+                                           : FASTALLOC_NONE;
 }
 
 int fastalloc_pool_set_root(fastalloc_pool *pool, fastalloc_handle expected, fastalloc_handle root)
 {
     uint64_t seen = expected;
+    int error;
 
     if (!pool)
         return fault_set(FASTALLOC_E_INVALID, "fastalloc_pool_set_root: pool is NULL");
+    error = attach_first(pool);
+    if (error)
+        return error;
     if (shm_cas(&pool->segment.header->root, &seen, root))
         return 0;
     return fault_set(FASTALLOC_E_CHANGED,

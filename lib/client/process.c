@@ -5,6 +5,8 @@
 #include "process.h"
 
 #include "client.h"
+#include "event.h"
+#include "fork.h"
 #include "pool.h"
 #include "shm/revoke.h"
 
@@ -32,6 +34,7 @@ static void map_mark(void)
         mark = mapped;
     process.generation = 0;
     process.barrier = revoke_register();
+    fork_install();
     __atomic_store_n(mark, (uint32_t)MARK_MADE, __ATOMIC_RELEASE);
 }
 
@@ -43,10 +46,15 @@ static void become_child(void)
     fastalloc_pool *pool;
 
     process.generation++;
+    process.inherits = true;
     process.threads = NULL;
     pthread_mutex_init(&process.mutex, NULL);
-    for (pool = process.pools; pool; pool = pool->next)
+    fork_become_child();
+    for (pool = process.pools; pool; pool = pool->next) {
         pthread_mutex_init(&pool->mutex, NULL);
+        event_become_child(pool);
+        holds_become_child(&pool->holds);
+    }
     for (client = process.clients; client; client = *client_next(client))
         client_become_child(client);
     process.barrier = revoke_register();

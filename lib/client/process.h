@@ -3,9 +3,9 @@
  * process: what this process knows of its threads and pools, and how it notices
  * that it is a forked child.
  *
- * The lists live behind one mutex.  Lock order: the process's mutex, a pool's,
- * a client's, and innermost a depot's; nobody takes one to the left while holding one
- * to the right.
+ * The lists live behind one mutex.  Lock order: a pool's mutex, a client's, the one that
+ * holds forks back (fork.h), the process's, and innermost a depot's; nobody takes one to
+ * the left while holding one to the right.
  *
  * Fork.  A mark lives on a page that the kernel wipes in a child
  * (MADV_WIPEONFORK; fork, and clone without CLONE_VM alike).  Finding it gone, the
@@ -28,6 +28,7 @@ struct thread;
 struct process {
     pthread_mutex_t mutex;
     uint64_t generation; /* forks away from the first process */
+    bool inherits;       /* a forked child, not yet known to go on as its parent */
     bool blind;          /* could not notice a fork: no thread can begin */
     bool barrier;        /* registered for revocation's barrier */
     uint64_t next_serial;

@@ -6,6 +6,7 @@
 
 #include "attach.h"
 #include "pool.h"
+#include "shm/wait.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -123,7 +124,6 @@ struct thread *thread_self(void)
 
 struct thread *thread_begin(fastalloc_pool *pool, int *error)
 {
-    struct process *process = process_here();
     struct thread *thread = thread_self();
     struct fastalloc_gate_ *gate;
     struct reason why;
@@ -137,7 +137,7 @@ struct thread *thread_begin(fastalloc_pool *pool, int *error)
         shm_store_release(&gate->busy, 0u);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &thread->cancel_state);
     __atomic_store_n(&thread->inside, pool, __ATOMIC_RELEASE);
-    if (__atomic_load_n(&pool->generation, __ATOMIC_ACQUIRE) != process->generation) {
+    if (!pool_is_ours(pool)) {
         *error = attach_after_fork(pool, &why);
         if (*error) {
             fault_say(&why);
@@ -146,11 +146,13 @@ struct thread *thread_begin(fastalloc_pool *pool, int *error)
             return NULL;
         }
     }
+    pool_refresh(pool);
     return thread;
 }
 
 /* Points the lane at the loaded magazine.  A pool that allocates no more has no
- * lane, so that every call hears of it. */
+ * lane, so that every call hears of it.  Nor has one that somebody waits in, so that every
+ * free may wake him (shm/wait.h). */
 static void update_lane(struct thread *thread, fastalloc_pool *pool)
 {
     struct fastalloc_lane_ *lane = &thread->lanes[pool->face.lane];
@@ -159,7 +161,7 @@ static void update_lane(struct thread *thread, fastalloc_pool *pool)
 
     lane->gate = NULL;
     if (!pool->face.lane || cache == THREAD_UNTRIED || cache == THREAD_UNCACHED ||
-        segment_state(&pool->segment) != POOL_LIVE)
+        segment_state(&pool->segment) != POOL_LIVE || wait_anybody(&pool->segment))
         return;
     actor.cache = cache - 1;
     loaded = cache_loaded(&pool->segment, &actor);
@@ -174,6 +176,7 @@ void thread_end(struct thread *thread, fastalloc_pool *pool)
 {
     int state = thread->cancel_state;
 
+    pool_refresh(pool);
     update_lane(thread, pool);
     __atomic_store_n(&thread->inside, NULL, __ATOMIC_RELEASE);
     pthread_setcancelstate(state, NULL);
