@@ -4,11 +4,15 @@
  * bench-results.json ($BENCH_RESULTS names another file).
  *
  *     bench                       measures; quicker with BENCH_QUICK=1
+ *     bench deaths                only what a death costs
  *     bench IMPL WORKLOAD COUNT   runs one loop, untimed (for instructions.sh)
+ *
+ * Then what a death costs (deaths.h), not pinned.
  *
  * One thread on one processor.  Each repeat measures everything once, in turn, so that
  * a change of the clock or of the neighbours meets all alike; medians are compared.
  */
+#include "deaths.h"
 #include "implementations.h"
 
 #include <errno.h>
@@ -29,6 +33,7 @@
 #define RUN_NS 150e6 /* of one loop */
 #define RUN_QUICK_NS 50e6
 #define COUNT_FIRST 10000u
+#define DEATH_REPEATS 21
 
 struct result {
     double ns[REPEATS]; /* per alloc and free, sorted in the end */
@@ -38,6 +43,7 @@ struct result {
 
 static struct result results[IMPLEMENTATIONS][WORKLOADS];
 static void *states[IMPLEMENTATIONS];
+static double deaths[DEATHS][DEATH_REPEATS]; /* ms, sorted in the end */
 
 /* --------------------------------------------------------------- measuring */
 
@@ -57,17 +63,25 @@ static double measure(int impl, int workload, size_t count)
     return (now_ns() - began) / (double)count;
 }
 
-/* Keeps to the processor it runs on.  -1 where that is not allowed. */
+static cpu_set_t every;
+
+/* Keeps to the processor it runs on, until unpin().  -1 where that is not allowed. */
 static int pin(void)
 {
     int cpu = sched_getcpu();
     cpu_set_t one;
 
-    if (cpu < 0)
+    if (cpu < 0 || sched_getaffinity(0, sizeof every, &every))
         return -1;
     CPU_ZERO(&one);
     CPU_SET(cpu, &one);
     return sched_setaffinity(0, sizeof one, &one) ? -1 : cpu;
+}
+
+static void unpin(void)
+{
+    if (CPU_COUNT(&every))
+        sched_setaffinity(0, sizeof every, &every);
 }
 
 static void show_progress(int done, int all)
@@ -124,6 +138,21 @@ static void measure_all(int repeats)
         }
 }
 
+static void measure_deaths(void)
+{
+    int death, repeat, done = 0;
+
+    for (repeat = 0; repeat < DEATH_REPEATS; repeat++)
+        for (death = 0; death < DEATHS; death++) {
+            show_progress(done++, DEATHS * DEATH_REPEATS);
+            deaths[death][repeat] = death_measure((enum death)death);
+        }
+    show_progress(done, done);
+    for (death = 0; death < DEATHS; death++)
+        qsort(deaths[death], DEATH_REPEATS, sizeof *deaths[death], compare);
+    death_end();
+}
+
 /* --------------------------------------------------------------- reporting */
 
 static double ratio(int impl, int workload)
@@ -136,7 +165,8 @@ static void print_table(int repeats)
     int impl, workload;
 
     printf("%u-byte objects, one thread; ns per alloc and free: median (min-max), and its ratio "
-           "to malloc's\n\n%-18s", BENCH_OBJECT_SIZE, "");
+           "to malloc's\n\n%-18s",
+           BENCH_OBJECT_SIZE, "");
     for (workload = 0; workload < WORKLOADS; workload++)
         printf("  %-26s", workload_names[workload]);
     printf("  %s\n", "geometric mean");
@@ -154,6 +184,17 @@ static void print_table(int repeats)
         }
         printf("   %14.2f\n", cbrt(product));
     }
+}
+
+static void print_deaths(void)
+{
+    int death;
+
+    printf("\nms after a death: median (min-max)\n\n");
+    for (death = 0; death < DEATHS; death++)
+        printf("%-18s  %6.3f (%.3f-%.3f)  %s\n", death_names[death],
+               deaths[death][DEATH_REPEATS / 2], deaths[death][0], deaths[death][DEATH_REPEATS - 1],
+               death_texts[death]);
 }
 
 /* The rest of the first line of a file that begins with `key`, or "". */
@@ -184,9 +225,8 @@ static json_t *describe_machine(int cpu)
     snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpufreq/scaling_governor",
              cpu < 0 ? 0 : cpu);
     read_line(path, "", governor, sizeof governor);
-    machine = json_pack("{s:s, s:i, s:s, s:s, s:i}", "cpu", *model ? model : name.machine,
-                        "cores", (int)sysconf(_SC_NPROCESSORS_ONLN), "kernel", name.release,
-                        "compiler",
+    machine = json_pack("{s:s, s:i, s:s, s:s, s:i}", "cpu", *model ? model : name.machine, "cores",
+                        (int)sysconf(_SC_NPROCESSORS_ONLN), "kernel", name.release, "compiler",
 #ifdef __clang__
                         __VERSION__,
 #else
@@ -198,22 +238,29 @@ static json_t *describe_machine(int cpu)
     return machine;
 }
 
+static void add_result(json_t *list, const char *impl, const char *workload, const char *unit,
+                       double median, double min, double max, int repeats)
+{
+    json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:f, s:f, s:f, s:i}", "impl", impl,
+                                          "workload", workload, "unit", unit, "median", median,
+                                          "min", min, "max", max, "repeats", repeats));
+}
+
 static int write_results(const char *path, int cpu, int repeats)
 {
     json_t *root = json_object(), *list = json_array();
-    int impl, workload, failed;
+    int impl, workload, death, failed;
 
     for (impl = 0; impl < IMPLEMENTATIONS; impl++)
         for (workload = 0; workload < WORKLOADS; workload++) {
             const struct result *result = &results[impl][workload];
 
-            json_array_append_new(
-                list, json_pack("{s:s, s:s, s:s, s:f, s:f, s:f, s:i}", "impl",
-                                implementations[impl].name, "workload",
-                                workload_names[workload], "unit", "ns", "median", result->median,
-                                "min", result->ns[0], "max", result->ns[repeats - 1], "repeats",
-                                repeats));
+            add_result(list, implementations[impl].name, workload_names[workload], "ns",
+                       result->median, result->ns[0], result->ns[repeats - 1], repeats);
         }
+    for (death = 0; death < DEATHS; death++)
+        add_result(list, "fastalloc", death_names[death], "ms", deaths[death][DEATH_REPEATS / 2],
+                   deaths[death][0], deaths[death][DEATH_REPEATS - 1], DEATH_REPEATS);
     json_object_set_new(root, "machine", describe_machine(cpu));
     json_object_set_new(root, "results", list);
     failed = json_dump_file(root, path, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
@@ -252,8 +299,13 @@ int main(int argc, char **argv)
 
     if (argc == 4)
         return run_one(argv + 1);
+    if (argc == 2 && !strcmp(argv[1], "deaths")) {
+        measure_deaths();
+        print_deaths();
+        return EXIT_SUCCESS;
+    }
     if (argc != 1) {
-        fprintf(stderr, "Usage: bench [IMPLEMENTATION WORKLOAD COUNT]\n");
+        fprintf(stderr, "Usage: bench [deaths | IMPLEMENTATION WORKLOAD COUNT]\n");
         return 2;
     }
     cpu = pin();
@@ -262,6 +314,9 @@ int main(int argc, char **argv)
     calibrate(hurry ? RUN_QUICK_NS : RUN_NS);
     measure_all(repeats);
     print_table(repeats);
+    unpin();
+    measure_deaths();
+    print_deaths();
     return write_results(path ? path : "bench-results.json", cpu, repeats) ? EXIT_FAILURE
                                                                            : EXIT_SUCCESS;
 }
