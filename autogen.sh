@@ -71,6 +71,8 @@ module  smartcols     libsmartcols-dev      libsmartcols-devel    util-linux-lib
 header  uthash.h      uthash-dev            uthash-devel          uthash
 program python3       python3               python3               python
 END
+    # For the tests only.
+    [ "$1" = build ] || echo "program spin spin spin spin"
     [ "$1" != ci ] || cat <<'END'
 program clang         clang                 clang                 clang
 program shellcheck    shellcheck            ShellCheck            shellcheck
@@ -230,7 +232,7 @@ demo()
 # Shows a line for each test as it ends, and what failed at the end.
 check()
 {
-    prepare build
+    prepare check
     run "building" "$logs/make.log" make -j"$(processors)" all
     run "building the tests" "$logs/make-tests.log" make -j"$(processors)" check TESTS=
     say "testing (the whole log: ${logs#"$top"/}/check.log)"

@@ -82,9 +82,17 @@ check_tests += tests/unit/check_os
 tests_unit_check_os_SOURCES = tests/unit/check_os.c
 tests_unit_check_os_LDADD = $(TEST_LIBS) $(SHM_LIBS)
 
+# The daemon without its loop; desk.c is for all of them.
+DESK = tests/unit/desk.c tests/unit/desk.h
 check_tests += tests/unit/check_registry
-tests_unit_check_registry_SOURCES = tests/unit/check_registry.c
+tests_unit_check_registry_SOURCES = tests/unit/check_registry.c $(DESK)
 tests_unit_check_registry_LDADD = $(TEST_LIBS) $(SERVER_LIBS)
+check_tests += tests/unit/check_readoption
+tests_unit_check_readoption_SOURCES = tests/unit/check_readoption.c $(DESK)
+tests_unit_check_readoption_LDADD = $(TEST_LIBS) $(SERVER_LIBS)
+check_tests += tests/unit/check_resize
+tests_unit_check_resize_SOURCES = tests/unit/check_resize.c $(DESK)
+tests_unit_check_resize_LDADD = $(TEST_LIBS) $(SERVER_LIBS)
 
 check_tests += tests/unit/check_wire
 tests_unit_check_wire_SOURCES = tests/unit/check_wire.c
@@ -131,6 +139,22 @@ check_tests += tests/unit/check_spec
 tests_unit_check_spec_SOURCES = tests/unit/check_spec.c
 tests_unit_check_spec_LDADD = $(TEST_LIBS) $(SHM_LIBS)
 
+check_tests += tests/unit/check_share
+tests_unit_check_share_SOURCES = tests/unit/check_share.c
+tests_unit_check_share_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
+check_tests += tests/unit/check_notes
+tests_unit_check_notes_SOURCES = tests/unit/check_notes.c
+tests_unit_check_notes_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
+check_tests += tests/unit/check_growth
+tests_unit_check_growth_SOURCES = tests/unit/check_growth.c
+tests_unit_check_growth_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
+check_tests += tests/unit/check_wait
+tests_unit_check_wait_SOURCES = tests/unit/check_wait.c
+tests_unit_check_wait_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
 check_tests += tests/unit/check_supply
 tests_unit_check_supply_SOURCES = tests/unit/check_supply.c
 tests_unit_check_supply_LDADD = $(TEST_LIBS) $(SHM_LIBS)
@@ -145,38 +169,114 @@ check_tests += tests/integration/check_daemon
 tests_integration_check_daemon_SOURCES = tests/integration/check_daemon.c
 tests_integration_check_daemon_LDADD = $(TEST_LIBS) $(SERVER_LIBS)
 
+check_tests += tests/integration/check_daemon_attack
+tests_integration_check_daemon_attack_SOURCES = tests/integration/check_daemon_attack.c
+tests_integration_check_daemon_attack_LDADD = $(TEST_LIBS) $(SERVER_LIBS)
+
+# Users of a daemon; user.c is for all of them.
+USER = tests/integration/user.c tests/integration/user.h
+check_tests += tests/integration/check_growth_daemon
+tests_integration_check_growth_daemon_SOURCES = tests/integration/check_growth_daemon.c $(USER)
+tests_integration_check_growth_daemon_LDADD = $(TEST_LIBS) $(SERVER_LIBS)
+check_tests += tests/integration/check_kept_daemon
+tests_integration_check_kept_daemon_SOURCES = tests/integration/check_kept_daemon.c $(USER)
+tests_integration_check_kept_daemon_LDADD = $(TEST_LIBS) $(SERVER_LIBS)
+
+# fastallocctl, run; ctl.c is for all of them.
+CTL = tests/integration/ctl.c tests/integration/ctl.h
 check_tests += tests/integration/check_ctl
-tests_integration_check_ctl_SOURCES = tests/integration/check_ctl.c
+tests_integration_check_ctl_SOURCES = tests/integration/check_ctl.c $(CTL)
 tests_integration_check_ctl_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_check_ctl_LDADD = $(TEST_LIBS) $(CLIENT_LIBS) $(JANSSON_LIBS)
-
-check_tests += tests/integration/check_soak
-tests_integration_check_soak_SOURCES = tests/integration/check_soak.c
-tests_integration_check_soak_LDADD = $(TEST_LIBS) lib/libfastalloc.la
-
-# `make check-soak SECONDS=60`: the same for longer.
-SECONDS = 30
-.PHONY: check-soak
-check-soak: $(BUILT_SOURCES)
-	$(MAKE) $(AM_MAKEFLAGS) check TESTS=tests/integration/check_soak \
-		FASTALLOC_SOAK_SECONDS=$(SECONDS)
-	cat tests/integration/check_soak.log
+check_tests += tests/integration/check_ctl_damage
+tests_integration_check_ctl_damage_SOURCES = tests/integration/check_ctl_damage.c $(CTL)
+tests_integration_check_ctl_damage_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_integration_check_ctl_damage_LDADD = $(TEST_LIBS) $(CLIENT_LIBS) $(JANSSON_LIBS)
+check_tests += tests/integration/check_ctl_growth
+tests_integration_check_ctl_growth_SOURCES = tests/integration/check_ctl_growth.c $(CTL)
+tests_integration_check_ctl_growth_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_integration_check_ctl_growth_LDADD = $(TEST_LIBS) $(CLIENT_LIBS) $(JANSSON_LIBS)
 
 # ----------------------------------------------------------- tests/fault
+
+# What plays crash points.
+CRASH = \
+	tests/fault/crash.c tests/fault/crash.h \
+	tests/fault/tracer.c tests/fault/tracer.h
+
+crash_tests = \
+	tests/fault/check_crashpoints \
+	tests/fault/check_crash_client \
+	tests/fault/check_crash_daemon \
+	tests/fault/check_interleavings
+
+# `make check-crash`: all crash points instead of a sample, and the table of them.
+.PHONY: check-crash
+check-crash: $(BUILT_SOURCES)
+	@status=0; \
+	FASTALLOC_TEST_LONG=1 $(MAKE) $(AM_MAKEFLAGS) check TESTS='$(crash_tests)' || status=$$?; \
+	for test in $(crash_tests); do grep -v FASTALLOC_TEST_SEED= $$test.log; done; \
+	exit $$status
 
 check_tests += tests/fault/check_crashpoints
 tests_fault_check_crashpoints_SOURCES = \
 	tests/fault/check_crashpoints.c \
-	tests/fault/stepper.c tests/fault/stepper.h \
-	$(LANE)
+	tests/fault/operations_alloc.c \
+	tests/fault/operations_capacity.c \
+	tests/fault/operations_death.c \
+	tests/fault/operations_free.c \
+	tests/fault/operations_owner.c \
+	tests/fault/operations_theft.c \
+	tests/fault/operations_wait.c \
+	tests/fault/stage.c tests/fault/stage.h \
+	$(CRASH) $(LANE)
 tests_fault_check_crashpoints_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
+check_tests += tests/fault/check_crash_client
+tests_fault_check_crash_client_SOURCES = \
+	tests/fault/check_crash_client.c \
+	tests/fault/family.c tests/fault/family.h \
+	tests/fault/operations_client.c \
+	$(CRASH)
+tests_fault_check_crash_client_LDADD = $(TEST_LIBS) $(CLIENT_LIBS)
+
+check_tests += tests/fault/check_crash_daemon
+tests_fault_check_crash_daemon_SOURCES = \
+	tests/fault/check_crash_daemon.c \
+	tests/fault/house.c tests/fault/house.h \
+	tests/fault/operations_daemon.c \
+	$(CRASH)
+tests_fault_check_crash_daemon_LDADD = $(TEST_LIBS) $(SERVER_LIBS)
+
+check_tests += tests/fault/check_holders
+tests_fault_check_holders_SOURCES = tests/fault/check_holders.c
+tests_fault_check_holders_LDADD = $(TEST_LIBS) $(SHM_LIBS)
 
 check_tests += tests/fault/check_interleavings
 tests_fault_check_interleavings_SOURCES = \
 	tests/fault/check_interleavings.c \
-	tests/fault/stepper.c tests/fault/stepper.h \
-	$(LANE)
+	$(CRASH) $(LANE)
 tests_fault_check_interleavings_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
+# Sources of lib/shm that stop before each access to shared memory.
+check_LTLIBRARIES += tests/libwoven.la
+tests_libwoven_la_SOURCES = \
+	lib/shm/bitmap.c lib/shm/notes.c lib/shm/share.c lib/shm/slot.c \
+	tests/fault/woven.h
+tests_libwoven_la_CPPFLAGS = $(AM_CPPFLAGS) -include $(srcdir)/tests/fault/woven.h
+
+check_tests += tests/fault/check_share_interleavings
+crash_tests += tests/fault/check_share_interleavings
+tests_fault_check_share_interleavings_SOURCES = \
+	tests/fault/check_share_interleavings.c \
+	tests/fault/weave.c tests/fault/weave.h
+tests_fault_check_share_interleavings_LDADD = tests/libwoven.la $(TEST_LIBS) $(SHM_LIBS)
+
+check_tests += tests/fault/check_growth_interleavings
+tests_fault_check_growth_interleavings_SOURCES = \
+	tests/fault/check_growth_interleavings.c \
+	$(CRASH) $(LANE)
+tests_fault_check_growth_interleavings_LDADD = $(TEST_LIBS) $(SHM_LIBS)
 
 check_tests += tests/fault/check_kill
 tests_fault_check_kill_SOURCES = tests/fault/check_kill.c $(LANE)
@@ -186,6 +286,10 @@ check_tests += tests/fault/check_threads
 thread_tests += tests/fault/check_threads
 tests_fault_check_threads_SOURCES = tests/fault/check_threads.c $(LANE)
 tests_fault_check_threads_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
+# ----------------------------------------------------------- tests/model
+
+include tests/model/local.mk
 
 # ------------------------------------------------------------------- examples
 
@@ -215,9 +319,84 @@ check_tests += tests/integration/check_fork
 tests_integration_check_fork_SOURCES = tests/integration/check_fork.c $(API)
 tests_integration_check_fork_LDADD = $(TEST_LIBS) lib/libfastalloc.la
 
+check_tests += tests/integration/check_deaths
+tests_integration_check_deaths_SOURCES = tests/integration/check_deaths.c $(API)
+tests_integration_check_deaths_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+check_tests += tests/integration/check_soak
+tests_integration_check_soak_SOURCES = \
+	tests/integration/check_soak.c \
+	tests/integration/soak.c tests/integration/soak.h \
+	$(API)
+tests_integration_check_soak_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+# `make check-soak SECONDS=60`: the same for longer; a daemon killed a thousand times; and
+# a holder of locks who is stopped for a minute.
+SECONDS = 30
+soak_tests = \
+	tests/integration/check_soak \
+	tests/integration/check_restart \
+	tests/fault/check_holders
+.PHONY: check-soak
+check-soak: $(BUILT_SOURCES)
+	@status=0; \
+	FASTALLOC_SOAK_SECONDS=$(SECONDS) FASTALLOC_RESTART_KILLS=1000 \
+		FASTALLOC_STOPPED_SECONDS=60 \
+		$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(soak_tests)' || status=$$?; \
+	for test in $(soak_tests); do cat $$test.log; done; \
+	exit $$status
+
+check_tests += tests/integration/check_restart
+tests_integration_check_restart_SOURCES = tests/integration/check_restart.c $(API)
+tests_integration_check_restart_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+# Those that begin with a daemon and a client of it.
+CONNECTED = tests/integration/connected.c tests/integration/connected.h $(API)
+
 check_tests += tests/integration/check_client
-tests_integration_check_client_SOURCES = tests/integration/check_client.c $(API)
+tests_integration_check_client_SOURCES = tests/integration/check_client.c $(CONNECTED)
 tests_integration_check_client_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+check_tests += tests/integration/check_connect
+tests_integration_check_connect_SOURCES = tests/integration/check_connect.c $(CONNECTED)
+tests_integration_check_connect_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+check_tests += tests/integration/check_survival
+tests_integration_check_survival_SOURCES = tests/integration/check_survival.c $(CONNECTED)
+tests_integration_check_survival_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+# The same on a local pool and on one of a daemon's.
+BOTH = tests/integration/both.c tests/integration/both.h $(API)
+
+check_tests += tests/integration/check_growth
+tests_integration_check_growth_SOURCES = tests/integration/check_growth.c $(BOTH)
+tests_integration_check_growth_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+check_tests += tests/integration/check_wait
+thread_tests += tests/integration/check_wait
+tests_integration_check_wait_SOURCES = tests/integration/check_wait.c $(BOTH)
+tests_integration_check_wait_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+check_tests += tests/integration/check_event
+thread_tests += tests/integration/check_event
+tests_integration_check_event_SOURCES = tests/integration/check_event.c $(BOTH)
+tests_integration_check_event_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+check_tests += tests/integration/check_growth_fire
+tests_integration_check_growth_fire_SOURCES = tests/integration/check_growth_fire.c $(BOTH)
+tests_integration_check_growth_fire_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+check_tests += tests/integration/check_detach
+tests_integration_check_detach_SOURCES = tests/integration/check_detach.c $(BOTH)
+tests_integration_check_detach_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+check_tests += tests/integration/check_reconnect
+tests_integration_check_reconnect_SOURCES = tests/integration/check_reconnect.c $(BOTH)
+tests_integration_check_reconnect_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+check_tests += tests/integration/check_sharing
+tests_integration_check_sharing_SOURCES = tests/integration/check_sharing.c $(API)
+tests_integration_check_sharing_LDADD = $(TEST_LIBS) lib/libfastalloc.la
 
 dist_check_SCRIPTS += \
 	tests/integration/check_ctypes.py \
@@ -229,10 +408,11 @@ EXTRA_DIST += tests/unit/check_api.cpp
 check_PROGRAMS += tests/bench/bench
 tests_bench_bench_SOURCES = \
 	tests/bench/bench.c \
+	tests/bench/deaths.c tests/bench/deaths.h \
 	tests/bench/implementations.c tests/bench/implementations.h \
 	tests/bench/workloads.h
 tests_bench_bench_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
-tests_bench_bench_LDADD = lib/libfastalloc.la $(JANSSON_LIBS) -lm
+tests_bench_bench_LDADD = lib/libfastalloc.la $(SHM_LIBS) $(JANSSON_LIBS) -lm
 dist_check_SCRIPTS += tests/bench/smoke.sh
 EXTRA_DIST += tests/bench/instructions.sh
 CLEANFILES += bench-results.json
@@ -241,6 +421,6 @@ CLEANFILES += bench-results.json
 # `make bench-instructions`: instructions instead of times, by valgrind.
 .PHONY: bench bench-instructions
 bench: $(BUILT_SOURCES) tests/bench/bench$(EXEEXT)
-	@tests/bench/bench$(EXEEXT)
+	@FASTALLOC_DAEMON='$(abs_top_builddir)/daemon/fastallocd' tests/bench/bench$(EXEEXT)
 bench-instructions: $(BUILT_SOURCES) tests/bench/bench$(EXEEXT)
 	@FASTALLOC_TEST_BUILDDIR='$(abs_top_builddir)' $(srcdir)/tests/bench/instructions.sh

@@ -12,7 +12,7 @@
  * Thieves appear in their two halves, marking and taking, because what comes
  * between the two is the point.
  */
-#include "stepper.h"
+#include "crash.h"
 #include "tests/support/lane.h"
 
 #include "shm/bitmap.h"
@@ -30,7 +30,7 @@
 #include <sys/mman.h>
 
 enum { WALKER = 1, OTHER = 2, DEAD = 3, SLOTS = 300, KEPT_MAX = SLOTS };
-enum { STEPS_MAX = 40000, LONG_STEPS_MAX = 1000000 };
+enum { NOTED_SOME = 40, OTHERS_SOME = 10, OTHERS_MANY = 1000 };
 
 /* What somebody holds, by his own account; shared between parent and child. */
 struct account {
@@ -91,8 +91,8 @@ static void other_alloc(struct stage *stage, const struct actor *actor, unsigned
 {
     uint64_t index, word;
 
-    while (times-- &&
-           (stage->others->error = supply_alloc(&stage->pool.segment, actor, &index, &word)) == 0)
+    while (times-- && (stage->others->error = supply_alloc(&stage->pool.segment, actor,
+                                                           SUPPLY_PATIENCE_US, &index, &word)) == 0)
         keep(stage->others, index);
 }
 
@@ -275,7 +275,8 @@ static void act_alloc_bare(void *argument)
     uint64_t index, word;
 
     bare.cache = CACHE_NONE;
-    stage->walkers->error = supply_alloc(&stage->pool.segment, &bare, &index, &word);
+    stage->walkers->error =
+        supply_alloc(&stage->pool.segment, &bare, SUPPLY_PATIENCE_US, &index, &word);
     if (!stage->walkers->error)
         keep(stage->walkers, index);
 }
@@ -361,7 +362,7 @@ static void act_sweep(void *argument)
 {
     struct stage *stage = argument;
 
-    sweep_session(&stage->pool.segment, DEAD, NULL);
+    sweep_session(&stage->pool.segment, DEAD, NULL, NULL);
 }
 
 static void act_give(void *argument)
@@ -489,7 +490,7 @@ static void adopt_free_and_alloc(struct stage *stage)
 
 static void sweep_receiver(struct stage *stage)
 {
-    sweep_session(&stage->pool.segment, DEAD, NULL);
+    sweep_session(&stage->pool.segment, DEAD, NULL, NULL);
     if (session_reuse(&stage->pool.segment, DEAD))
         session_open(&stage->pool.segment, DEAD, 0, 0, "namesake");
 }
@@ -641,27 +642,36 @@ static void walk_on(void *argument)
             walk_alloc(stage, 1);
 }
 
-static void play_point(struct set *set, const struct scene *scene, uint64_t step)
+static const void *memory(void *argument, size_t *size)
+{
+    struct stage *stage = argument;
+
+    *size = stage->pool.segment.geometry.total;
+    return stage->pool.segment.base;
+}
+
+static void play_point(struct set *set, const struct scene *scene, const struct tracer_act *act,
+                       const struct trace_point *point)
 {
     struct stage *stage = &set->stage;
     struct actor third;
-    struct stepper stepper;
+    struct tracee walker;
 
     restore(set);
-    stepper_stop(&stepper, scene->act, walk_on, stage, step);
+    tracer_reach(&walker, act, point);
     scene->interrupt(stage);
-    stepper_finish(&stepper);
+    tracer_finish(&walker);
     if (scene->after)
         scene->after(stage);
-    stepper_go_on(&stepper);
-    stepper_end(&stepper);
+    tracer_go_on(&walker);
+    tracer_kill(&walker);
     if (scene->verify)
         scene->verify(stage);
     compare_accounts(stage);
     if (session_state(&stage->pool.segment, DEAD) == SESSION_LIVE)
-        sweep_session(&stage->pool.segment, DEAD, NULL);
+        sweep_session(&stage->pool.segment, DEAD, NULL, NULL);
     test_pool_assert_clean(&stage->pool);
-    sweep_session(&stage->pool.segment, WALKER, NULL);
+    sweep_session(&stage->pool.segment, WALKER, NULL, NULL);
     third = test_pool_bare_actor(&stage->pool, 4);
     test_pool_assert_exact(&stage->pool, &third);
 }
@@ -669,41 +679,40 @@ static void play_point(struct set *set, const struct scene *scene, uint64_t step
 START_TEST(two_at_once_lose_and_double_nothing_wherever_one_is_stopped)
 {
     const struct scene *scene = &scenes[_i];
-    uint64_t random = test_seed(scene->name), steps, step, points = 0;
+    uint64_t random = test_seed(scene->name);
     bool all = getenv("FASTALLOC_TEST_LONG") != NULL;
-    uint8_t *changes, *chosen;
+    struct trace trace;
     struct set set;
+    const struct tracer_act act = {
+        .run = scene->act, .then = walk_on, .argument = &set.stage, .memory = memory};
+    size_t noted, others, i;
 
     build(&set, scene);
-    scene->act(&set.stage); /* once here, for the dynamic linker's sake */
-    restore(&set);
-    steps = stepper_trace(scene->act, &set.stage, set.stage.pool.segment.base,
-                          set.stage.pool.segment.geometry.total, &changes);
-    chosen = calloc(steps + 1, 1);
-    stepper_choose(chosen, changes, steps, true, all ? UINT64_MAX : STEPS_MAX, &random);
-    stepper_choose(chosen, changes, steps, false, all ? LONG_STEPS_MAX : STEPS_MAX, &random);
-    for (step = 1; step <= steps; step++)
-        if (chosen[step]) {
-            play_point(&set, scene, step);
-            points++;
-        }
-    printf("  %-50s %6llu steps %6llu points\n", scene->name, (unsigned long long)steps,
-           (unsigned long long)points);
+    tracer_record(&trace, &act);
+    noted = trace_draw(trace.points, trace.count, all ? SIZE_MAX : NOTED_SOME, &random);
+    others = trace_draw(trace.others, trace.other_count, all ? OTHERS_MANY : OTHERS_SOME, &random);
+    for (i = 0; i < noted; i++)
+        play_point(&set, scene, &act, &trace.points[i]);
+    for (i = 0; i < others; i++)
+        play_point(&set, scene, &act, &trace.others[i]);
+    printf("  %-50s %6u instructions %6zu noted %6zu stops\n", scene->name, trace.steps,
+           trace.count, noted + others);
     fflush(stdout);
-    free(changes);
-    free(chosen);
+    trace_free(&trace);
     tear_down(&set);
 }
 END_TEST
 
-int main(void)
+int main(int argc, char **argv)
 {
     Suite *suite = suite_create("interleavings");
     TCase *cases = tcase_create("interleavings");
 
-    if (!STEPPER_CAN)
+    (void)argc;
+    crash_bind_now(argv);
+    if (!tracer_can())
         return 77;
-    tcase_set_timeout(cases, getenv("FASTALLOC_TEST_LONG") ? 900 : 60);
+    tcase_set_timeout(cases, crash_time_limit());
     tcase_add_loop_test(cases, two_at_once_lose_and_double_nothing_wherever_one_is_stopped, 0,
                         (int)(sizeof scenes / sizeof scenes[0]));
     suite_add_tcase(suite, cases);

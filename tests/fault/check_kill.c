@@ -262,7 +262,7 @@ static void run(uint64_t slots)
         /* Sometimes the daemon is slow, or dies over it. */
         if (test_random(&random) % 4 == 0)
             nanosleep(&pause, NULL);
-        sweep_session(&pool.segment, children[i].session, NULL);
+        sweep_session(&pool.segment, children[i].session, NULL, NULL);
         ck_assert_msg(!common->wrong[0], "%s", common->wrong);
         start(&children[i], &random);
         clock_gettime(CLOCK_MONOTONIC, &time);
@@ -270,7 +270,7 @@ static void run(uint64_t slots)
     for (i = 0; i < CHILDREN; i++)
         stop(&children[i]);
     for (i = 0; i < CHILDREN; i++)
-        sweep_session(&pool.segment, children[i].session, NULL);
+        sweep_session(&pool.segment, children[i].session, NULL, NULL);
     printf(
         "  %llu kills, %llu allocations, %llu adopted, %llu given, %llu exhausted, %llu stalled\n",
         (unsigned long long)kills, (unsigned long long)common->allocs,

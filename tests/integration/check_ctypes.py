@@ -12,7 +12,8 @@ BUILT = os.environ.get("FASTALLOC_TEST_BUILDDIR", ".")
 SANITIZED = os.environ.get("FASTALLOC_TEST_SANITIZERS", "")
 
 E_INVALID, E_NAME, E_SIZE, E_EXHAUSTED = -1, -2, -3, -22
-E_NO_DAEMON, E_DOUBLE_FREE, E_HANDLE = -14, -25, -26
+E_NO_DAEMON, E_STALE, E_DOUBLE_FREE, E_HANDLE, E_SHARING = -14, -24, -25, -26, -35
+SHARING = 1
 
 Handle = ctypes.c_uint64
 Pool = ctypes.c_void_p
@@ -31,6 +32,16 @@ class Config(ctypes.Structure):
         ("max_sessions", ctypes.c_uint32),
         ("lifetime", ctypes.c_uint32),
         ("mode", ctypes.c_uint32),
+        ("max_capacity", ctypes.c_size_t),
+        ("growth", ctypes.c_uint32),
+        ("on_death", ctypes.c_uint32),
+        ("growth_amount", ctypes.c_size_t),
+        ("growth_factor", ctypes.c_double),
+        ("low_water", ctypes.c_size_t),
+        ("quarantine_ms", ctypes.c_uint32),
+        ("features", ctypes.c_uint32),
+        ("growth_function", ctypes.c_void_p),
+        ("growth_argument", ctypes.c_void_p),
     ]
 
 
@@ -48,6 +59,11 @@ class Info(ctypes.Structure):
         ("available", ctypes.c_size_t),
         ("session", ctypes.c_uint32),
         ("sessions", ctypes.c_uint32),
+        ("max_capacity", ctypes.c_size_t),
+        ("growth", ctypes.c_uint32),
+        ("on_death", ctypes.c_uint32),
+        ("features", ctypes.c_uint32),
+        ("heir", ctypes.c_uint32),
     ]
 
 
@@ -61,6 +77,10 @@ def load():
     library.fastalloc_free.argtypes = [Pool, Handle]
     library.fastalloc_alloc.argtypes = [Pool, ctypes.POINTER(Handle),
                                         ctypes.POINTER(ctypes.c_void_p)]
+    library.fastalloc_share.argtypes = [Pool, Handle]
+    library.fastalloc_ref.argtypes = [Pool, Handle]
+    library.fastalloc_unref.argtypes = [Pool, Handle]
+    library.fastalloc_leave.argtypes = [Pool, Handle, ctypes.c_uint64]
     library.fastalloc_pool_close.argtypes = [Pool]
     library.fastalloc_pool_get_info.argtypes = [Pool, ctypes.POINTER(Info)]
     library.fastalloc_pool_create_local.argtypes = [ctypes.POINTER(Config), ctypes.POINTER(Pool)]
@@ -73,11 +93,12 @@ def require(condition, what):
         sys.exit("ctypes.py: %s; last error: %s" % (what, fastalloc.fastalloc_last_error()))
 
 
-def create(capacity, size=64, name=None):
+def create(capacity, size=64, name=None, features=0):
     config, pool = Config(), Pool()
     fastalloc.fastalloc_pool_config_init(ctypes.byref(config))
     require(config.struct_size == ctypes.sizeof(Config), "the config has another size in C")
     config.name, config.object_size, config.capacity = name, size, capacity
+    config.features = features
     return fastalloc.fastalloc_pool_create_local(ctypes.byref(config), ctypes.byref(pool)), pool
 
 
@@ -116,6 +137,23 @@ def objects_are_written_and_read():
     require(fastalloc.fastalloc_get(pool, handles[0]) is None, "a stale handle leads somewhere")
     require(fastalloc.fastalloc_free(pool, 12345) == E_HANDLE, "no handle was freed")
     require(b"0x3039" in fastalloc.fastalloc_last_error(), "a text without the handle")
+    require(fastalloc.fastalloc_pool_close(pool) == 0, "not closed")
+
+
+def slots_are_shared_and_left():
+    error, pool = create(10, features=SHARING)
+    require(error == 0, "no pool")
+    _, handle, _ = alloc(pool)
+    require(fastalloc.fastalloc_share(pool, handle) == 0, "not shared")
+    require(fastalloc.fastalloc_ref(pool, handle) == 0, "no reference")
+    require(fastalloc.fastalloc_free(pool, handle) == E_SHARING, "a shared slot was freed")
+    require(fastalloc.fastalloc_unref(pool, handle) == 0, "the first reference stays")
+    require(fastalloc.fastalloc_unref(pool, handle) == 0, "the last reference stays")
+    require(fastalloc.fastalloc_ref(pool, handle) == E_STALE, "a freed slot has a reference")
+    _, handle, _ = alloc(pool)
+    require(fastalloc.fastalloc_leave(pool, handle, 2 ** 64 - 1) == 0, "not left")
+    require(fastalloc.fastalloc_leave(pool, handle, 2 ** 64 - 1) == E_STALE, "left twice")
+    require(fastalloc.fastalloc_free(pool, handle) == 0, "left to nobody")
     require(fastalloc.fastalloc_pool_close(pool) == 0, "not closed")
 
 
@@ -169,5 +207,6 @@ if "address" in SANITIZED or "thread" in SANITIZED:
 fastalloc = load()
 print("libfastalloc", fastalloc.fastalloc_version().decode())
 objects_are_written_and_read()
+slots_are_shared_and_left()
 errors_are_told()
 threads_and_forks_work()

@@ -92,7 +92,7 @@ static void attach_anew(int channel, void *argument)
     child_require(fastalloc_free(pool, handle) == FASTALLOC_E_DOUBLE_FREE);
 }
 
-START_TEST(a_child_attaches_as_a_session_of_its_own_at_the_same_addresses)
+START_TEST(a_forked_child_attaches_anew_at_the_same_addresses)
 {
     fastalloc_handle mine, its;
     struct child child;
@@ -160,7 +160,7 @@ static void exit_without_close(int channel, void *argument)
     exit(0); /* with what runs at exit */
 }
 
-START_TEST(a_child_that_closes_or_exits_takes_nothing_of_the_parents)
+START_TEST(a_forked_child_frees_nothing_of_its_parents)
 {
     fastalloc_handle handles[50];
     struct child child;
@@ -347,7 +347,7 @@ static void hold_and_be_stopped(int channel, void *argument)
     }
 }
 
-START_TEST(a_stopped_process_keeps_what_it_holds)
+START_TEST(nothing_is_taken_from_a_stopped_holder)
 {
     fastalloc_handle handles[SLOTS];
     struct child child;
@@ -640,7 +640,7 @@ static void fork_and_die(int channel, void *argument)
     channel_take(channel);
 }
 
-START_TEST(slots_of_the_dead_wait_for_a_child_that_has_the_mapping)
+START_TEST(slots_of_a_dead_parent_are_kept_while_a_child_has_the_mapping)
 {
     fastalloc_handle handles[SLOTS], its;
     struct child child;
@@ -724,7 +724,7 @@ static void use_some(int channel, void *argument)
     channel_put(channel, 1);
 }
 
-START_TEST(forking_while_other_threads_are_inside_calls)
+START_TEST(a_child_forked_while_another_thread_holds_the_lock_does_not_hang)
 {
     void *(*const work[4])(void *) = {churn, churn, open_and_close, ask_why};
     pthread_t threads[4];
@@ -766,7 +766,7 @@ static void leave_the_main_thread(int channel, void *argument)
     pthread_exit(NULL);
 }
 
-START_TEST(a_process_lives_on_without_its_main_thread)
+START_TEST(main_thread_exits_workers_run)
 {
     struct child child;
 
@@ -815,7 +815,7 @@ static void hold_and_exec(int channel, void *argument)
     execlp("sleep", "sleep", "60", (char *)NULL);
 }
 
-START_TEST(what_a_process_held_comes_back_when_it_execs)
+START_TEST(exec_while_holding_slots_gives_them_back_though_the_pid_lives)
 {
     struct child child;
 
@@ -947,25 +947,25 @@ int main(void)
     Suite *suite = suite_create("fork");
     TCase *both = tcase_create("both kinds"), *daemons = tcase_create("daemon's");
     const TTest *const of_both[] = {
-        a_child_attaches_as_a_session_of_its_own_at_the_same_addresses,
+        a_forked_child_attaches_anew_at_the_same_addresses,
         the_parents_slots_stay_the_parents_when_a_child_ends,
-        a_child_that_closes_or_exits_takes_nothing_of_the_parents,
+        a_forked_child_frees_nothing_of_its_parents,
         a_killed_childs_slots_come_back,
         more_children_one_after_the_other_than_there_are_sessions,
         one_session_more_than_the_pool_has_is_refused,
         slots_in_a_sleeping_processs_cache_are_found,
         slots_in_a_stopped_processs_cache_are_found,
-        a_stopped_process_keeps_what_it_holds,
+        nothing_is_taken_from_a_stopped_holder,
         an_adopted_slot_belongs_to_the_adopter,
         a_given_slot_belongs_to_the_receiver_and_dies_with_it,
         siblings_hand_slots_over,
         three_generations_share_a_pool,
         a_child_goes_on_when_its_parent_dies,
-        slots_of_the_dead_wait_for_a_child_that_has_the_mapping,
-        forking_while_other_threads_are_inside_calls,
-        a_process_lives_on_without_its_main_thread,
+        slots_of_a_dead_parent_are_kept_while_a_child_has_the_mapping,
+        a_child_forked_while_another_thread_holds_the_lock_does_not_hang,
+        main_thread_exits_workers_run,
         a_program_that_was_exec_d_has_no_descriptors_of_ours,
-        what_a_process_held_comes_back_when_it_execs,
+        exec_while_holding_slots_gives_them_back_though_the_pid_lives,
     };
     const TTest *const of_daemons[] = {
         a_child_cannot_attach_to_a_pool_destroyed_meanwhile,

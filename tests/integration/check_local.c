@@ -857,6 +857,82 @@ START_TEST(a_pool_in_a_closed_ones_place_begins_anew)
 }
 END_TEST
 
+static fastalloc_pool *kept;
+
+static void take_some_and_close(int channel, void *argument)
+{
+    fastalloc_handle handle;
+    int i;
+
+    (void)channel;
+    (void)argument;
+    for (i = 0; i < 50; i++)
+        child_require(fastalloc_alloc(kept, &handle, NULL) == 0);
+    child_require(fastalloc_pool_close(kept) == 0);
+}
+
+START_TEST(closing_is_no_death)
+{
+    fastalloc_pool_config config = api_config("kept", 64, 300);
+    struct child child;
+
+    /* Dying it would leave them in quarantine. */
+    config.on_death = FASTALLOC_QUARANTINE;
+    require_ok(fastalloc_pool_create_local(&config, &kept));
+    child_start(&child, take_some_and_close, NULL);
+    child_join(&child);
+    ck_assert_uint_eq(api_info(kept).allocated, 0);
+    ck_assert_uint_eq(api_info(kept).sessions, 1);
+    ck_assert_uint_eq(api_fill(kept, NULL, 301), 300);
+    require_ok(fastalloc_pool_close(kept));
+}
+END_TEST
+
+static void wait_there(int channel, void *argument)
+{
+    (void)argument;
+    channel_put(channel, 1);
+    pause();
+}
+
+/* Waits for its turn, and then takes all that there is. */
+static void take_all(int channel, void *argument)
+{
+    fastalloc_handle handle;
+    uint64_t count = 0;
+
+    channel_put(channel, 1);
+    channel_take(channel);
+    while (fastalloc_alloc(argument, &handle, NULL) == 0)
+        count++;
+    channel_put(channel, count);
+    pause();
+}
+
+/* A child that never used the pool keeps the fence of the closed session shut: whoever got that
+ * number next would not be swept when it dies. */
+START_TEST(a_closed_sessions_number_is_not_given_out_while_a_child_has_the_mapping)
+{
+    fastalloc_pool *pool = api_local(64, 4);
+    struct child idle, doomed, heir;
+
+    child_start(&idle, wait_there, NULL);
+    channel_take(idle.channel);
+    child_start(&doomed, take_all, pool);
+    channel_take(doomed.channel);
+    child_start(&heir, take_all, pool);
+    channel_take(heir.channel);
+    require_ok(fastalloc_pool_close(pool));
+    channel_put(doomed.channel, 1);
+    ck_assert_uint_eq(channel_take(doomed.channel), 4);
+    child_kill(&doomed);
+    channel_put(heir.channel, 1);
+    ck_assert_uint_eq(channel_take(heir.channel), 4);
+    child_kill(&heir);
+    child_kill(&idle);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("local");
@@ -891,6 +967,8 @@ int main(void)
         the_inlined_path_tells_its_failures_as_the_called_one,
         more_pools_than_a_thread_has_lanes_all_work,
         a_pool_in_a_closed_ones_place_begins_anew,
+        closing_is_no_death,
+        a_closed_sessions_number_is_not_given_out_while_a_child_has_the_mapping,
     };
     const TTest *const shaped[] = {
         exactly_the_capacity_can_be_allocated_again_and_again,

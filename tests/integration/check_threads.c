@@ -158,7 +158,7 @@ static void *churn_until_cancelled(void *argument)
     return NULL;
 }
 
-START_TEST(what_a_cancelled_thread_has_cached_goes_back)
+START_TEST(cancellation_with_a_full_cache_gives_it_back)
 {
     void *result;
     int i;
@@ -218,7 +218,7 @@ static void *leave_by_exit(void *argument)
     pthread_exit(argument);
 }
 
-START_TEST(a_thread_that_leaves_by_pthread_exit_gives_its_cache_back)
+START_TEST(pthread_exit_with_a_full_cache_gives_it_back)
 {
     int i;
 
@@ -750,9 +750,9 @@ int main(void)
         an_ended_threads_cache_is_there_for_the_next,
         what_a_thread_holds_stays_when_it_ends,
         threads_one_after_the_other_each_have_the_whole_pool,
-        what_a_cancelled_thread_has_cached_goes_back,
+        cancellation_with_a_full_cache_gives_it_back,
         cancellation_does_not_break_into_a_call,
-        a_thread_that_leaves_by_pthread_exit_gives_its_cache_back,
+        pthread_exit_with_a_full_cache_gives_it_back,
         thread_specific_destructors_may_use_the_pool,
         more_threads_than_caches_work_without,
         threads_share_a_pool_too_small_for_caches,

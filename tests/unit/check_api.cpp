@@ -77,6 +77,27 @@ static void typed_objects_are_made_and_freed()
     REQUIRE(orders_close(&pool) == 0);
 }
 
+static void typed_objects_are_shared_and_left()
+{
+    fastalloc_pool_config config = config_of(1);
+    orders_handle handle;
+    orders_pool pool;
+
+    config.features = FASTALLOC_SHARING | FASTALLOC_DEADLINES;
+    REQUIRE(orders_create_local(&config, &pool) == 0);
+    REQUIRE(orders_alloc(pool, &handle, nullptr) == 0);
+    REQUIRE(orders_ref(pool, handle) == FASTALLOC_E_SHARING);
+    REQUIRE(orders_share(pool, handle) == 0);
+    REQUIRE(orders_ref(pool, handle) == 0);
+    REQUIRE(orders_free(pool, handle) == FASTALLOC_E_SHARING);
+    REQUIRE(orders_unref(pool, handle) == 0 && orders_unref(pool, handle) == 0);
+    REQUIRE(orders_ref(pool, handle) == FASTALLOC_E_STALE);
+    REQUIRE(orders_alloc(pool, &handle, nullptr) == 0);
+    REQUIRE(orders_leave(pool, handle, fastalloc_deadline(60000)) == 0);
+    REQUIRE(orders_adopt(pool, handle) == 0 && orders_free(pool, handle) == 0);
+    REQUIRE(orders_close(&pool) == 0);
+}
+
 static std::size_t allocated(fastalloc_pool *pool)
 {
     fastalloc_pool_info info;
@@ -114,5 +135,6 @@ static void scope_bound_slots_go_back_when_something_is_thrown()
 int main()
 {
     typed_objects_are_made_and_freed();
+    typed_objects_are_shared_and_left();
     scope_bound_slots_go_back_when_something_is_thrown();
 }
