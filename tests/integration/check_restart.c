@@ -43,6 +43,7 @@ struct object {
 /* Shared with the workers. */
 struct common {
     volatile int finish;
+    uint64_t attached; /* workers, so far */
     char wrong[1024];
     uint64_t operations, adopted, opened, created, lost, grown, shrunk, nobody;
 };
@@ -290,6 +291,7 @@ static void be_worker(unsigned number, uint64_t seed)
     if (number < GROWERS)
         require(&worker, fastalloc_pool_open(worker.client, "growing", NULL, &worker.growing),
                 "opening");
+    count_up(&common->attached);
     while (!common->finish)
         work(&worker);
     fastalloc_disconnect(worker.client);
@@ -351,10 +353,20 @@ static void require_whole(const char *name, size_t slots)
     free(handles);
 }
 
+static bool all_attached(void *argument)
+{
+    (void)argument;
+    require_nothing_wrong();
+    return __atomic_load_n(&common->attached, __ATOMIC_ACQUIRE) == PROCESSES;
+}
+
+/* Not before all are there: who connects for the first time finds a daemon or is told. */
 static void kill_and_start_again(unsigned kills, uint64_t *random)
 {
-    int64_t begun = api_now_us();
+    int64_t begun;
 
+    ck_assert(test_eventually(all_attached, NULL));
+    begun = api_now_us();
     for (unsigned done = 0; done < kills; done++) {
         api_sleep_ms((long)(next_random(random) % 120));
         test_daemon_kill(&daemon_);
