@@ -13,6 +13,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,6 +33,46 @@ struct play {
     unsigned killed, missed, failed;
     uint64_t seed;
 };
+
+/* ------------------------------------------ an act that is the same each time */
+
+/* Names and nonces come from here, and what is done with them is as long as they are: so
+ * they are the same in each run of an act, and others in the judge's. */
+#define OF_THE_ACT UINT64_C(1)
+#define OF_THE_JUDGE UINT64_C(2)
+
+static uint64_t numbers;
+
+ssize_t getrandom(void *bytes, size_t size, unsigned flags)
+{
+    unsigned char *next = bytes;
+    size_t i;
+
+    (void)flags;
+    for (i = 0; i < size; i++) {
+        numbers = numbers * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        next[i] = (unsigned char)(numbers >> 56);
+    }
+    return (ssize_t)size;
+}
+
+/* Traced, each instruction costs much: who measures how long something took is not to find
+ * it too long at one time and not at another. */
+int clock_gettime(clockid_t clock, struct timespec *time)
+{
+    if (clock != CLOCK_THREAD_CPUTIME_ID)
+        return (int)syscall(SYS_clock_gettime, clock, time);
+    memset(time, 0, sizeof *time);
+    return 0;
+}
+
+static void set_scene(const struct crash_scene *scene, unsigned variant)
+{
+    numbers = OF_THE_ACT;
+    scene->set(scene->act.argument, variant);
+}
+
+/* ------------------------------------------------------------------- deaths */
 
 static bool is_long(void)
 {
@@ -66,6 +108,7 @@ static void judge(struct play *play)
     TEST_REQUIRE(child >= 0, "fork fails");
     if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        numbers = OF_THE_JUDGE;
         play->scene->judge(play->scene->act.argument, verdict);
         _exit(0);
     }
@@ -92,7 +135,7 @@ static void die_once(struct play *play, const struct trace_point *point, unsigne
     const struct crash_scene *scene = play->scene;
     struct tracee tracee;
 
-    scene->set(scene->act.argument, variant);
+    set_scene(scene, variant);
     play->missed += !tracer_reach(&tracee, &scene->act, point);
     if (scene->meet)
         scene->meet(scene->act.argument);
@@ -156,7 +199,7 @@ unsigned crash_play(const struct crash_scene *scene)
     play.verdict =
         mmap(NULL, sizeof *play.verdict, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     TEST_REQUIRE(play.verdict != MAP_FAILED, "no memory");
-    scene->set(scene->act.argument, 0);
+    set_scene(scene, 0);
     tracer_record(&play.trace, &scene->act);
     noted = is_long() ? play.trace.count
                       : trace_draw(play.trace.points, play.trace.count, NOTED_SOME, &random);
@@ -170,7 +213,7 @@ unsigned crash_play(const struct crash_scene *scene)
     fflush(stdout);
     trace_free(&play.trace);
     munmap(play.verdict, sizeof *play.verdict);
-    /* Names at random make the way a little different each time. */
+    /* The clock can make the way a little different. */
     if (play.missed * 10 > play.killed) {
         fprintf(stderr, "  %s: %u of %u points were not found again\n", scene->name, play.missed,
                 play.killed);

@@ -195,6 +195,13 @@ void api_sleep_ms(long ms)
 
 /* ---------------------------------------------------------------- children */
 
+bool api_may_fork_beside_threads(void)
+{
+    const char *sanitizers = getenv("FASTALLOC_TEST_SANITIZERS");
+
+    return !sanitizers || !*sanitizers;
+}
+
 void child_start(struct child *child, void (*run)(int channel, void *argument), void *argument)
 {
     int ends[2];

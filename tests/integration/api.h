@@ -49,6 +49,10 @@ int64_t api_now_us(void);
 void api_sleep_ms(long ms);
 
 /* A child process that runs `run` and exits with 0.  It ends with its parent. */
+/* Not where a sanitizer is: the child may find the locks of its allocator held for good (gcc 12's
+ * and clang 14's AddressSanitizer), and may start no threads (ThreadSanitizer). */
+bool api_may_fork_beside_threads(void);
+
 struct child {
     pid_t pid;
     int channel;

@@ -454,6 +454,8 @@ START_TEST(a_fork_in_the_middle_of_an_attach_keeps_no_fence_shut)
     void *failed;
     int i, status;
 
+    if (!api_may_fork_beside_threads())
+        return;
     begin(BOTH_DAEMON);
     forking = true;
     ck_assert_int_eq(pthread_create(&thread, NULL, open_and_close, &forking), 0);

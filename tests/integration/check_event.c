@@ -10,7 +10,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #define pool both_pool
@@ -268,9 +267,7 @@ START_TEST(a_forked_child_has_one_of_its_own)
     struct child child;
     int descriptor;
 
-    /* ThreadSanitizer lets no child of a process with threads start any. */
-    if (strstr(getenv("FASTALLOC_TEST_SANITIZERS") ? getenv("FASTALLOC_TEST_SANITIZERS") : "",
-               "thread"))
+    if (!api_may_fork_beside_threads())
         return;
     begin_full(_i);
     descriptor = event_of(pool);

@@ -8,6 +8,8 @@
  */
 #include "soak.h"
 
+#include "api.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -442,11 +444,13 @@ void soak_work(struct soak *shared, unsigned which, uint64_t seed)
     soak = shared;
     number = which;
     connect_and_open();
+    if (!api_may_fork_beside_threads())
+        fork_one(&random);
     for (i = 0; i < SOAK_THREADS; i++)
         threads[i] = begin_thread(&random, i == 0);
     while (!soak->finish) {
         nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
-        if (soak_random(&random) % 8 == 0)
+        if (soak_random(&random) % 8 == 0 && api_may_fork_beside_threads())
             fork_one(&random);
         if (pthread_tryjoin_np(threads[0], NULL) == 0) {
             count_up(SOAK_THREADS_ENDED);
