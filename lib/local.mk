@@ -27,6 +27,8 @@ EXTRA_DIST += lib/fastalloc.map
 pkgincludedir = $(includedir)/fastalloc
 pkginclude_HEADERS = \
 	include/fastalloc/fastalloc.h \
-	include/fastalloc/inline.h
+	include/fastalloc/inline.h \
+	include/fastalloc/stats.h \
+	include/fastalloc/typed.h \
 
 pkgconfig_DATA = lib/fastalloc.pc

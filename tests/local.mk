@@ -55,7 +55,8 @@ dist_check_SCRIPTS += \
 	tests/build/install_and_link.sh \
 	tests/build/layering.sh \
 	tests/build/manpages.sh \
-	tests/build/snippets.sh
+	tests/build/snippets.sh \
+	tests/build/typed_handles.sh
 
 # -------------------------------------------------------------------- support
 
@@ -126,6 +127,10 @@ check_tests += tests/unit/check_magazine
 tests_unit_check_magazine_SOURCES = tests/unit/check_magazine.c
 tests_unit_check_magazine_LDADD = $(TEST_LIBS) $(SHM_LIBS)
 
+check_tests += tests/unit/check_seal
+tests_unit_check_seal_SOURCES = tests/unit/check_seal.c
+tests_unit_check_seal_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
 check_tests += tests/unit/check_session
 tests_unit_check_session_SOURCES = tests/unit/check_session.c
 tests_unit_check_session_LDADD = $(TEST_LIBS) $(SHM_LIBS)
@@ -138,6 +143,10 @@ tests_unit_check_slot_LDADD = $(TEST_LIBS) $(SHM_LIBS)
 check_tests += tests/unit/check_spec
 tests_unit_check_spec_SOURCES = tests/unit/check_spec.c
 tests_unit_check_spec_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
+check_tests += tests/unit/check_stages
+tests_unit_check_stages_SOURCES = tests/unit/check_stages.c
+tests_unit_check_stages_LDADD = $(TEST_LIBS) $(SHM_LIBS)
 
 check_tests += tests/unit/check_share
 tests_unit_check_share_SOURCES = tests/unit/check_share.c
@@ -158,6 +167,15 @@ tests_unit_check_wait_LDADD = $(TEST_LIBS) $(SHM_LIBS)
 check_tests += tests/unit/check_supply
 tests_unit_check_supply_SOURCES = tests/unit/check_supply.c
 tests_unit_check_supply_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
+check_tests += tests/unit/check_peak
+tests_unit_check_peak_SOURCES = tests/unit/check_peak.c
+tests_unit_check_peak_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
+check_tests += tests/unit/check_tally
+tests_unit_check_tally_SOURCES = tests/unit/check_tally.c $(LANE)
+tests_unit_check_tally_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+thread_tests += tests/unit/check_tally
 
 check_tests += tests/unit/check_sweep
 tests_unit_check_sweep_SOURCES = tests/unit/check_sweep.c
@@ -196,7 +214,6 @@ check_tests += tests/integration/check_ctl_growth
 tests_integration_check_ctl_growth_SOURCES = tests/integration/check_ctl_growth.c $(CTL)
 tests_integration_check_ctl_growth_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_check_ctl_growth_LDADD = $(TEST_LIBS) $(CLIENT_LIBS) $(JANSSON_LIBS)
-
 # ----------------------------------------------------------- tests/fault
 
 # What plays crash points.
@@ -226,9 +243,11 @@ tests_fault_check_crashpoints_SOURCES = \
 	tests/fault/operations_death.c \
 	tests/fault/operations_free.c \
 	tests/fault/operations_owner.c \
+	tests/fault/operations_seal.c \
 	tests/fault/operations_theft.c \
 	tests/fault/operations_wait.c \
 	tests/fault/stage.c tests/fault/stage.h \
+	tests/fault/tallied.h \
 	$(CRASH) $(LANE)
 tests_fault_check_crashpoints_LDADD = $(TEST_LIBS) $(SHM_LIBS)
 
@@ -236,7 +255,9 @@ check_tests += tests/fault/check_crash_client
 tests_fault_check_crash_client_SOURCES = \
 	tests/fault/check_crash_client.c \
 	tests/fault/family.c tests/fault/family.h \
-	tests/fault/operations_client.c \
+	tests/fault/operations_client.c tests/fault/operations_client_seal.c \
+	tests/fault/operations_lifecycle.c \
+	tests/fault/tallied.h \
 	$(CRASH)
 tests_fault_check_crash_client_LDADD = $(TEST_LIBS) $(CLIENT_LIBS)
 
@@ -245,6 +266,7 @@ tests_fault_check_crash_daemon_SOURCES = \
 	tests/fault/check_crash_daemon.c \
 	tests/fault/house.c tests/fault/house.h \
 	tests/fault/operations_daemon.c \
+	tests/fault/tallied.h \
 	$(CRASH)
 tests_fault_check_crash_daemon_LDADD = $(TEST_LIBS) $(SERVER_LIBS)
 
@@ -272,14 +294,33 @@ tests_fault_check_share_interleavings_SOURCES = \
 	tests/fault/weave.c tests/fault/weave.h
 tests_fault_check_share_interleavings_LDADD = tests/libwoven.la $(TEST_LIBS) $(SHM_LIBS)
 
+check_tests += tests/fault/check_strict_interleavings
+crash_tests += tests/fault/check_strict_interleavings
+tests_fault_check_strict_interleavings_SOURCES = \
+	tests/fault/check_strict_interleavings.c \
+	tests/fault/weave.c tests/fault/weave.h
+tests_fault_check_strict_interleavings_LDADD = tests/libwoven.la $(TEST_LIBS) $(SHM_LIBS)
+
+check_tests += tests/fault/check_free_at_once
+crash_tests += tests/fault/check_free_at_once
+tests_fault_check_free_at_once_SOURCES = tests/fault/check_free_at_once.c $(CRASH)
+tests_fault_check_free_at_once_LDADD = $(TEST_LIBS) $(CLIENT_LIBS)
+
 check_tests += tests/fault/check_growth_interleavings
 tests_fault_check_growth_interleavings_SOURCES = \
 	tests/fault/check_growth_interleavings.c \
 	$(CRASH) $(LANE)
 tests_fault_check_growth_interleavings_LDADD = $(TEST_LIBS) $(SHM_LIBS)
 
+check_tests += tests/fault/check_seal_interleavings
+crash_tests += tests/fault/check_seal_interleavings
+tests_fault_check_seal_interleavings_SOURCES = \
+	tests/fault/check_seal_interleavings.c \
+	$(CRASH)
+tests_fault_check_seal_interleavings_LDADD = $(TEST_LIBS) $(CLIENT_LIBS)
+
 check_tests += tests/fault/check_kill
-tests_fault_check_kill_SOURCES = tests/fault/check_kill.c $(LANE)
+tests_fault_check_kill_SOURCES = tests/fault/check_kill.c tests/fault/tallied.h $(LANE)
 tests_fault_check_kill_LDADD = $(TEST_LIBS) $(SHM_LIBS)
 
 check_tests += tests/fault/check_threads
@@ -361,6 +402,10 @@ check_tests += tests/integration/check_connect
 tests_integration_check_connect_SOURCES = tests/integration/check_connect.c $(CONNECTED)
 tests_integration_check_connect_LDADD = $(TEST_LIBS) lib/libfastalloc.la
 
+check_tests += tests/integration/check_errors
+tests_integration_check_errors_SOURCES = tests/integration/check_errors.c $(CONNECTED)
+tests_integration_check_errors_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
 check_tests += tests/integration/check_survival
 tests_integration_check_survival_SOURCES = tests/integration/check_survival.c $(CONNECTED)
 tests_integration_check_survival_LDADD = $(TEST_LIBS) lib/libfastalloc.la
@@ -377,6 +422,31 @@ thread_tests += tests/integration/check_wait
 tests_integration_check_wait_SOURCES = tests/integration/check_wait.c $(BOTH)
 tests_integration_check_wait_LDADD = $(TEST_LIBS) lib/libfastalloc.la
 
+check_tests += tests/integration/check_operations
+thread_tests += tests/integration/check_operations
+tests_integration_check_operations_SOURCES = tests/integration/check_operations.c $(BOTH)
+tests_integration_check_operations_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+check_tests += tests/integration/check_seal
+thread_tests += tests/integration/check_seal
+tests_integration_check_seal_SOURCES = tests/integration/check_seal.c $(BOTH)
+tests_integration_check_seal_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+# counted.c is for the tests of statistics.
+COUNTED = tests/integration/counted.c tests/integration/counted.h $(BOTH)
+check_tests += tests/integration/check_stats
+tests_integration_check_stats_SOURCES = tests/integration/check_stats.c $(COUNTED)
+tests_integration_check_stats_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+check_tests += tests/integration/check_stats_ends
+thread_tests += tests/integration/check_stats_ends
+tests_integration_check_stats_ends_SOURCES = tests/integration/check_stats_ends.c $(COUNTED)
+tests_integration_check_stats_ends_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+check_tests += tests/integration/check_report
+tests_integration_check_report_SOURCES = tests/integration/check_report.c $(API)
+tests_integration_check_report_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
 check_tests += tests/integration/check_event
 thread_tests += tests/integration/check_event
 tests_integration_check_event_SOURCES = tests/integration/check_event.c $(BOTH)
@@ -390,9 +460,35 @@ check_tests += tests/integration/check_detach
 tests_integration_check_detach_SOURCES = tests/integration/check_detach.c $(BOTH)
 tests_integration_check_detach_LDADD = $(TEST_LIBS) lib/libfastalloc.la
 
+check_tests += tests/integration/check_lookup
+tests_integration_check_lookup_SOURCES = tests/integration/check_lookup.c $(BOTH)
+tests_integration_check_lookup_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
 check_tests += tests/integration/check_reconnect
 tests_integration_check_reconnect_SOURCES = tests/integration/check_reconnect.c $(BOTH)
 tests_integration_check_reconnect_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+
+check_tests += tests/integration/check_lifecycle
+tests_integration_check_lifecycle_SOURCES = tests/integration/check_lifecycle.c $(BOTH)
+tests_integration_check_lifecycle_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+check_tests += tests/integration/check_lifecycle_met
+tests_integration_check_lifecycle_met_SOURCES = tests/integration/check_lifecycle_met.c $(BOTH)
+tests_integration_check_lifecycle_met_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+check_tests += tests/integration/check_strict
+thread_tests += tests/integration/check_strict
+tests_integration_check_strict_SOURCES = tests/integration/check_strict.c $(BOTH)
+tests_integration_check_strict_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+check_tests += tests/integration/check_zeroing
+tests_integration_check_zeroing_SOURCES = tests/integration/check_zeroing.c $(BOTH)
+tests_integration_check_zeroing_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
+check_tests += tests/integration/check_advice
+tests_integration_check_advice_SOURCES = tests/integration/check_advice.c $(BOTH)
+tests_integration_check_advice_LDADD = $(TEST_LIBS) lib/libfastalloc.la
 
 check_tests += tests/integration/check_sharing
 tests_integration_check_sharing_SOURCES = tests/integration/check_sharing.c $(API)

@@ -15,6 +15,8 @@
 #include "pool.h"
 #include "shm/session.h"
 #include "shm/sweep.h"
+#include "shm/tally.h"
+#include "shm/wait.h"
 
 #include <errno.h>
 #include <fastalloc/fastalloc.h>
@@ -294,6 +296,8 @@ static void sweep_one(struct pool *pool, const struct death *death)
     struct sweep_result result;
 
     sweep_session(&pool->segment, death->number, death->closed ? &reclaim : &policy, &result);
+    if (result.slots && death->noticed)
+        tally_reclaim_time(&pool->segment, wait_now() - death->noticed);
     session_reuse(&pool->segment, death->number);
     log_debug("pool \"%s\": session %u swept, %llu slots and %llu magazines taken back, %llu slots "
               "kept",

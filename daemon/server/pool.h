@@ -74,6 +74,8 @@ struct session {
     struct client *client;       /* NULL: a suspect, whose fence is looked at */
     bool closed;                 /* by request: its slots are reclaimed whatever the policy */
     bool open;                   /* its fence was found open: to be swept */
+    uint64_t noticed;            /* that it may be dead: the end of its connection, or the last
+                                    look that found its fence shut; ns of CLOCK_MONOTONIC */
     uint64_t due;                /* when to look next, in ms of the loop's clock */
     uint32_t pause;              /* ms between looks */
     struct session *prev, *next; /* in client->sessions, or in registry->suspects */
@@ -84,6 +86,7 @@ struct session {
 struct death {
     uint32_t number;
     bool closed;
+    uint64_t noticed; /* as of its session; 0: its sweep is not timed */
 };
 
 enum pool_phase { PHASE_BUILDING, PHASE_READY, PHASE_LEAVING };

@@ -5,6 +5,7 @@
 #include "registry.h"
 
 #include "log.h"
+#include "shm/wait.h"
 
 #include <errno.h>
 #include <fastalloc/fastalloc.h>
@@ -143,6 +144,7 @@ void registry_suspect(struct registry *registry, struct session *session, uint64
         session->client = NULL;
     }
     session->open = false;
+    session->noticed = wait_now();
     session->due = now;
     session->pause = LIMIT_LOOK_FIRST_MS;
     DL_APPEND(registry->suspects, session);

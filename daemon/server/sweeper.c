@@ -6,6 +6,7 @@
 
 #include "jobs.h"
 #include "log.h"
+#include "shm/wait.h"
 
 #include <string.h>
 #include <utlist.h>
@@ -25,6 +26,8 @@ static bool look(struct session *session, uint64_t now)
         log_warn("pool \"%s\": cannot look at the fence of session %u: %s", pool->spec.name,
                  session->number, strerror(-answer));
     session->open = answer > 0;
+    if (answer == 0)
+        session->noticed = wait_now();
     session->due = now + session->pause;
     session->pause *= 2;
     if (session->pause > LIMIT_LOOK_LAST_MS)
@@ -43,7 +46,7 @@ void sweeper_continue(struct server *server, struct pool *pool)
     for (session = pool->sessions; session && count < LIMIT_SWEEPS_AT_ONCE;
          session = session->by_number.next)
         if (session->open)
-            deaths[count++] = (struct death){session->number, session->closed};
+            deaths[count++] = (struct death){session->number, session->closed, session->noticed};
     if ((count == 0 || pool->swept_last) && jobs_fulfil(server, pool)) {
         pool->swept_last = false;
     } else if (count > 0) {

@@ -92,7 +92,7 @@ enum fastalloc_error {
     /* The pool. */
     FASTALLOC_E_DESTROYED = -28, /* destroyed; what you hold stays until you detach */
     FASTALLOC_E_BUSY = -29,      /* in use by another thread, or being made just now */
-    FASTALLOC_E_CHANGED = -30,   /* the root was not what you expected */
+    FASTALLOC_E_CHANGED = -30,   /* the root was not what you expected; the seal is gone */
     FASTALLOC_E_POISONED = -31,  /* its shared memory is damaged */
     FASTALLOC_E_NAMESPACE = -32, /* it serves another PID namespace */
 
@@ -100,7 +100,11 @@ enum fastalloc_error {
     FASTALLOC_E_GROWTH = -33,       /* growth by nothing, or by no number */
     FASTALLOC_E_MAX_CAPACITY = -34, /* no free slot, and grown to the maximum */
     FASTALLOC_E_SHARING = -35,      /* shared where it must not be, or not where it must */
-    FASTALLOC_E_LAST = -35          /* the lowest code there is */
+
+    /* Hooks, seals. */
+    FASTALLOC_E_HOOK = -36,   /* a function of the program's said no */
+    FASTALLOC_E_SEALED = -37, /* no new allocations, until it is unsealed */
+    FASTALLOC_E_LAST = -37    /* the lowest code there is */
 };
 
 /* What a code means, in general.  Static storage; never NULL. */
@@ -137,10 +141,10 @@ typedef uint64_t fastalloc_handle;
 /* How to reach the daemon.  Zero everywhere, but struct_size, is the default;
  * fastalloc_connect_options_init() makes it so. */
 typedef struct fastalloc_connect_options {
-    uint32_t struct_size; /* sizeof, for growth of this struct */
-    uint32_t timeout_ms;  /* for connecting and for each request; 0: 5000 */
-    const char *socket;   /* path of the socket; NULL: see fastalloc_connect() */
-    int autospawn;        /* 1: start a private daemon when there is none;
+    uint32_t struct_size;  /* sizeof, for growth of this struct */
+    uint32_t timeout_ms;   /* for connecting and for each request; 0: 5000 */
+    const char *socket;    /* path of the socket; NULL: see fastalloc_connect() */
+    int autospawn;         /* 1: start a private daemon when there is none;
                              0: as $FASTALLOC_AUTOSPAWN says; -1: never */
     uint32_t reconnect_ms; /* how long a request tries to reach a daemon that was there
                               before and is not now; 0: 2000.  See fastalloc_connect() */
@@ -184,7 +188,8 @@ FASTALLOC_API void fastalloc_disconnect(fastalloc_client *);
 #define FASTALLOC_GROWTH_NONE 0u        /* by fastalloc_pool_grow() at most */
 #define FASTALLOC_GROWTH_LINEAR 1u      /* by growth_amount slots */
 #define FASTALLOC_GROWTH_EXPONENTIAL 2u /* to growth_factor times the capacity */
-#define FASTALLOC_GROWTH_CUSTOM 3u      /* as growth_function says; for processes that open the
+#define FASTALLOC_GROWTH_CUSTOM                                                                    \
+    3u /* as growth_function says; for processes that open the
                                            pool without one: LINEAR where growth_amount is set,
                                            else EXPONENTIAL by growth_factor, or by 2 */
 
@@ -199,12 +204,75 @@ typedef size_t fastalloc_growth_function(size_t capacity, void *argument);
 /* What becomes of the slots that a dead session owned. */
 #define FASTALLOC_RECLAIM 0u    /* free again at once */
 #define FASTALLOC_QUARANTINE 1u /* kept as they are, for a post-mortem: see fastallocctl(1) */
-#define FASTALLOC_HEIR 2u       /* the heir's (fastalloc_pool_become_heir()); reclaimed while there
+#define FASTALLOC_HEIR                                                                             \
+    2u /* the heir's (fastalloc_pool_become_heir()); reclaimed while there
                                    is none */
 
-/* Features that cost memory, asked for at creation. */
-#define FASTALLOC_SHARING 1u   /* fastalloc_share(): a bit a slot and session that can attach */
+/* Features, asked for at creation.  They hold for everybody who attaches. */
+#define FASTALLOC_SHARING                                                                          \
+    1u                         /* fastalloc_share(): a bit a slot and session that can
+                                       attach */
 #define FASTALLOC_DEADLINES 2u /* fastalloc_leave() with a deadline: 8 bytes a slot */
+#define FASTALLOC_STRICT                                                                           \
+    4u                             /* of two threads that free one handle at the same instant one
+                                       is told that it is stale: frees decide by compare-and-swap */
+#define FASTALLOC_ZERO_ON_ALLOC 8u /* an object is zero when it is allocated */
+#define FASTALLOC_ZERO_ON_FREE                                                                     \
+    16u /* what an object held is gone when it is freed, and what a dead
+                                       process held before the slot is given out again: a byte
+                                       a slot */
+#define FASTALLOC_LIFECYCLE                                                                        \
+    32u /* initialize, reset and hooks, below: a byte a slot.  Implied
+                                       by asking for one of them at creation */
+
+/* When slots are initialised by config.initialize. */
+#define FASTALLOC_INIT_LAZY 0u /* each before it is first allocated */
+#define FASTALLOC_INIT_EAGER                                                                       \
+    1u /* all of the first capacity before fastalloc_pool_create()
+                                   returns; those that come by growth as with _LAZY */
+
+/* What this process would like its mapping to be: of the capacity there is when it attaches, in
+ * each forked child too, and of what its own calls of fastalloc_pool_grow() add.  Slots that come
+ * by growth on demand are not asked for.  Where it cannot be had, creating or opening fails with
+ * FASTALLOC_E_LIMIT or _NO_MEMORY (a first call in a forked child likewise); a
+ * fastalloc_pool_grow() that says so has grown the pool. */
+#define FASTALLOC_PREFAULT 1u /* every page present from the start: no faults later */
+#define FASTALLOC_MLOCK 2u    /* kept out of swap; needs the right, see RLIMIT_MEMLOCK */
+#define FASTALLOC_HUGE_PAGES                                                                       \
+    4u /* huge pages where the kernel has them for shared memory; no
+                                   error where it has not */
+
+/* What a pool's slots go through, in a pool with FASTALLOC_LIFECYCLE.  Of one slot, in this
+ * order:
+ *
+ *   initialize   once, before it is first allocated (also after growth gave it back its memory,
+ *                and after FASTALLOC_ZERO_ON_FREE or _ZERO_ON_ALLOC wiped it)
+ *   reset        before it is allocated again, once it was used
+ *   on_acquire   in each allocation, after these
+ *   on_release   in each free, before the slot goes back
+ *
+ * The functions are this process's own, and run in the thread that allocates or frees, which
+ * cannot be cancelled meanwhile.  They may use the pool, also to allocate and free (what they
+ * allocate runs them in turn), but not close it.  They must not longjmp out nor end their thread,
+ * nor may a child that they fork return from them.  Who dies in one dies with the slot in its
+ * hands.  A slot that a process without `initialize` used is initialised by the first that has it.
+ *
+ * In on_release the handle names the use that ends, and is stale already: so of two threads that
+ * free it at the same instant one runs on_release, and the other is told that it is stale, as
+ * with FASTALLOC_STRICT.
+ *
+ * FASTALLOC_RECLAIMED among the flags of reset and on_acquire: whoever had the slot last never
+ * freed it (it died, or closed the pool, or left it for a time that is up), so no on_release has
+ * run.
+ *
+ * initialize, reset and on_acquire answer 0, or anything else to refuse: then the slot goes back
+ * and the allocation fails with FASTALLOC_E_HOOK.  The handle is FASTALLOC_NONE where slots are
+ * initialised eagerly. */
+#define FASTALLOC_RECLAIMED 1u
+typedef int fastalloc_prepare_function(fastalloc_pool *, fastalloc_handle, void *object,
+                                       uint32_t flags, void *argument);
+typedef void fastalloc_release_function(fastalloc_pool *, fastalloc_handle, void *object,
+                                        void *argument);
 
 /* What a pool is to be.  fastalloc_pool_config_init() sets the defaults. */
 typedef struct fastalloc_pool_config {
@@ -233,11 +301,16 @@ typedef struct fastalloc_pool_config {
                                grows in the thread that needs it); 0: an eighth of the capacity from
                                1,024 slots on; FASTALLOC_NO_LOW_WATER */
     uint32_t quarantine_ms; /* until quarantined slots are reclaimed; 0: by hand alone */
-    uint32_t features;      /* FASTALLOC_SHARING | FASTALLOC_DEADLINES */
+    uint32_t features;      /* FASTALLOC_SHARING | FASTALLOC_DEADLINES | ... */
 
     /* This process's own; also for fastalloc_pool_open(). */
     fastalloc_growth_function *growth_function;
     void *growth_argument;
+    fastalloc_prepare_function *initialize, *reset, *on_acquire; /* NULL: nothing */
+    fastalloc_release_function *on_release;
+    void *hook_argument;     /* of these four */
+    uint32_t initialization; /* FASTALLOC_INIT_LAZY (default), _EAGER: needs initialize */
+    uint32_t advice;         /* FASTALLOC_PREFAULT | _MLOCK | _HUGE_PAGES */
 } fastalloc_pool_config;
 
 FASTALLOC_API void fastalloc_pool_config_init(fastalloc_pool_config *);
@@ -318,6 +391,65 @@ typedef struct fastalloc_pool_info {
  * Returns 0 or FASTALLOC_E_INVALID. */
 FASTALLOC_API int fastalloc_pool_get_info(fastalloc_pool *, fastalloc_pool_info *info);
 
+/* Single figures of it, to ask in passing: snapshots, exact while nobody allocates or frees.
+ * Full: no slot is free now.  Empty: none is allocated.  Can grow: the capacity is below the
+ * maximum, and the pool has a strategy.  0 for a NULL pool, or one that cannot be reached. */
+FASTALLOC_API size_t fastalloc_pool_capacity(fastalloc_pool *);
+FASTALLOC_API size_t fastalloc_pool_allocated(fastalloc_pool *);
+FASTALLOC_API size_t fastalloc_pool_available(fastalloc_pool *);
+FASTALLOC_API int fastalloc_pool_is_full(fastalloc_pool *);
+FASTALLOC_API int fastalloc_pool_is_empty(fastalloc_pool *);
+FASTALLOC_API int fastalloc_pool_can_grow(fastalloc_pool *);
+
+/* In whose hands a slot is. */
+#define FASTALLOC_OWNED 0u       /* one session's */
+#define FASTALLOC_LEFT 1u        /* anyone's: fastalloc_leave() */
+#define FASTALLOC_SHARED 2u      /* several sessions' */
+#define FASTALLOC_QUARANTINED 3u /* a dead session's, kept */
+
+typedef struct fastalloc_slot {
+    fastalloc_handle handle;
+    void *object; /* its address in this process */
+    uint32_t state;
+    uint32_t session; /* the owner's; 0 where state is not FASTALLOC_OWNED */
+    uint32_t pid;     /* the owner's, to show; 0 likewise */
+    uint32_t reserved;
+} fastalloc_slot;
+
+/* Calls `visit` for every slot in somebody's hands, by index, until it answers other than 0.
+ * A slot that is allocated before the walk and freed after it is visited, once; one that comes
+ * or goes meanwhile perhaps.  So may be a free one on its way from one cache to another, or back
+ * to one: adopt or free what is visited only where the program knows that it was allocated, as by
+ * what the object says, and whose it is is settled by adopting.  `visit` may use the pool.
+ * Returns 0, what `visit` answered, FASTALLOC_E_INVALID or FASTALLOC_E_POISONED.  Looks at every
+ * slot word. */
+typedef int fastalloc_visitor(const fastalloc_slot *, void *argument);
+FASTALLOC_API int fastalloc_pool_walk(fastalloc_pool *, fastalloc_visitor *visit, void *argument);
+
+/* Seals the pool: allocations fail with FASTALLOC_E_SEALED, in every process, until it is
+ * unsealed; who waits in one is told so.  Freeing and all else goes on, also growing.  The seal
+ * is the pool's: it outlives who made it, and the daemon; sealing a sealed pool and unsealing an
+ * open one is fine, and one unseal opens what many have sealed.
+ *
+ * When seal returns 0, no allocation succeeds that begins then; one that is about to return
+ * has its slot already, as fastalloc_pool_walk() and drain see.
+ *
+ * Return 0; FASTALLOC_E_STALLED when for a second a thread was stopped in the middle of a call (the
+ * pool is sealed; if that call is an allocation it may still succeed; seal again to be
+ * sure); FASTALLOC_E_BUSY (sealed) when another thread wants to close the pool;
+ * FASTALLOC_E_DESTROYED, _POISONED; FASTALLOC_E_SYSTEM (sealed) where the kernel refuses
+ * membarrier().  Seal blocks for that second at most. */
+FASTALLOC_API int fastalloc_pool_seal(fastalloc_pool *);
+FASTALLOC_API int fastalloc_pool_unseal(fastalloc_pool *);
+
+/* Seals the pool, and waits until no slot is allocated or `deadline` has passed: slots that are
+ * left to anyone, shared or quarantined count as well.  Returns 0: the pool is empty, and stays so
+ * until it is unsealed (but that who is killed in the middle of an allocation may yet leave
+ * a slot to the pool's quarantine or heir); FASTALLOC_E_TIMEOUT: it is sealed, and the text says who holds how much;
+ * FASTALLOC_E_CHANGED: somebody has unsealed it meanwhile; or as fastalloc_pool_seal(),
+ * FASTALLOC_E_STALLED at the deadline. */
+FASTALLOC_API int fastalloc_pool_drain(fastalloc_pool *, uint64_t deadline);
+
 /* This attachment's session: the number to give slots to (fastalloc_give()). */
 FASTALLOC_API uint32_t fastalloc_pool_session(fastalloc_pool *);
 
@@ -366,7 +498,7 @@ FASTALLOC_API uint64_t fastalloc_deadline(uint64_t milliseconds);
  * blocking), then try; another may have been quicker, and then it will become readable
  * again.  One a pool and process, the same at each call; the library's, until the pool is
  * closed: do not close it.  The first call starts a thread.  A forked child asks for its
- * own.  Returns 0, FASTALLOC_E_NO_MEMORY or FASTALLOC_E_SYSTEM. */
+ * own.  It tells that the pool was sealed, not that it was unsealed.  Returns 0, FASTALLOC_E_NO_MEMORY or FASTALLOC_E_SYSTEM. */
 FASTALLOC_API int fastalloc_pool_event(fastalloc_pool *, int *descriptor);
 
 /* Frees a slot, also one that another live session owns.  Never blocks.
@@ -446,6 +578,30 @@ FASTALLOC_API int fastalloc_alloc_batch(fastalloc_pool *, size_t count, fastallo
 FASTALLOC_API int fastalloc_free_batch(fastalloc_pool *, size_t count,
                                        const fastalloc_handle *handles, size_t *freed);
 
+/* ----------------------------------------------------------------- handles */
+
+/* Handles of one pool are equal when they are the same number.  A handle's slot: its index,
+ * from 0; the same handle or another in the course of time.  No check whether it is live. */
+FASTALLOC_API size_t fastalloc_handle_index(fastalloc_pool *, fastalloc_handle);
+
+/* A handle as text, for people: "12@9f03c2" is slot 12 in its generation 0x9f03c2, "none" is
+ * FASTALLOC_NONE.  Returns `text`. */
+#define FASTALLOC_HANDLE_TEXT 48
+FASTALLOC_API char *fastalloc_handle_text(fastalloc_pool *, fastalloc_handle,
+                                          char text[FASTALLOC_HANDLE_TEXT]);
+
+/* The live handle of the slot in which `address` lies: of an object, or of something in it.
+ * Meant for whoever knows that the slot is allocated and stays so, as its owner does.  Returns 0;
+ * FASTALLOC_E_HANDLE: the address is none of this pool's objects; FASTALLOC_E_STALE: it is, and the
+ * slot is not allocated; FASTALLOC_E_INVALID. */
+FASTALLOC_API int fastalloc_handle_of(fastalloc_pool *, const void *address,
+                                      fastalloc_handle *handle);
+
+/* 1 when the slot is allocated and this attachment's session owns it, else 0: freed, passed on,
+ * shared, none of this pool; and for what a forked child has inherited, which is its parent's.
+ * Never fails, and attaches no child. */
+FASTALLOC_API int fastalloc_handle_is_mine(fastalloc_pool *, fastalloc_handle);
+
 /* ------------------------------------------------------------------- forks */
 
 /* In a forked child: lets go of everything that the parent has attached, at once, instead
@@ -460,8 +616,10 @@ FASTALLOC_API int fastalloc_fork_detach(void);
  * else of the library in the child, and by one child at most; the parent must not use the
  * library any more, and none of its threads may be inside a call at the fork: what such a
  * one was about would stay so until the child ends.  Start threads after it.  What the
- * parent's threads had cached goes back to the pools.  Returns 0, or FASTALLOC_E_BUSY when the
- * child has attached anew already, or has let go (fastalloc_fork_detach()). */
+ * parent's threads had cached goes back to the pools.  Returns 0; as fastalloc_pool_open() where
+ * config.advice cannot be followed in the child (it goes on as its parent all the same); or
+ * FASTALLOC_E_BUSY when the child has attached anew already, or has let go
+ * (fastalloc_fork_detach()). */
 FASTALLOC_API int fastalloc_fork_keep(void);
 
 /* ----------------------------------------------------- scope-bound handles */
@@ -492,137 +650,10 @@ FASTALLOC_API void fastalloc_owned_release(fastalloc_owned *);
 /* The fast path, inlined where FASTALLOC_INLINE is defined. */
 #include <fastalloc/inline.h>
 
-/* ------------------------------------------------------------ typed pools */
+/* Statistics. */
+#include <fastalloc/stats.h>
 
-/* FASTALLOC_DEFINE_POOL(orders, struct order) makes a typed face:
- *
- *     orders_pool, orders_handle            distinct struct types: mixing two
- *                                           pools' handles does not compile
- *     int  orders_create(client, const fastalloc_pool_config *, orders_pool *)
- *     int  orders_open(client, name, orders_pool *)
- *     int  orders_create_local(const fastalloc_pool_config *, orders_pool *)
- *     int  orders_close(orders_pool *)
- *     int  orders_alloc(orders_pool, orders_handle *, struct order **)
- *     int  orders_alloc_wait(orders_pool, orders_handle *, struct order **, uint64_t deadline)
- *     struct order *orders_get(orders_pool, orders_handle)
- *     int  orders_free(orders_pool, orders_handle)
- *     int  orders_adopt(orders_pool, orders_handle)
- *     int  orders_give(orders_pool, orders_handle, uint32_t session)
- *     int  orders_leave(orders_pool, orders_handle, uint64_t deadline)
- *     int  orders_share(orders_pool, orders_handle)
- *     int  orders_ref(orders_pool, orders_handle)
- *     int  orders_unref(orders_pool, orders_handle)
- *
- * create and open set the type's name, size and alignment.  (Names end in "_"
- * within, lest they shadow a program's own.) */
-#ifdef __cplusplus
-#define FASTALLOC_ALIGNOF_(type) alignof(type)
-#define FASTALLOC_CAST_(type, pointer) static_cast<type>(pointer)
-#else
-#define FASTALLOC_ALIGNOF_(type) _Alignof(type)
-#define FASTALLOC_CAST_(type, pointer) ((type)(pointer))
-#endif
-
-#define FASTALLOC_DEFINE_POOL(prefix, type)                                                        \
-    typedef struct prefix##_pool {                                                                 \
-        fastalloc_pool *pool;                                                                      \
-    } prefix##_pool;                                                                               \
-    typedef struct prefix##_handle {                                                               \
-        fastalloc_handle value;                                                                    \
-    } prefix##_handle;                                                                             \
-                                                                                                   \
-    __attribute__((unused)) static inline void prefix##_typed_(fastalloc_pool_config *config_)     \
-    {                                                                                              \
-        config_->type_name = #type;                                                                \
-        config_->object_size = sizeof(type);                                                       \
-        if (config_->alignment < FASTALLOC_ALIGNOF_(type))                                         \
-            config_->alignment = FASTALLOC_ALIGNOF_(type);                                         \
-    }                                                                                              \
-    __attribute__((unused)) static inline int prefix##_create(                                     \
-        fastalloc_client *client_, const fastalloc_pool_config *config_, prefix##_pool *out_)      \
-    {                                                                                              \
-        fastalloc_pool_config typed_ = *config_;                                                   \
-        prefix##_typed_(&typed_);                                                                  \
-        return fastalloc_pool_create(client_, &typed_, &out_->pool);                               \
-    }                                                                                              \
-    __attribute__((unused)) static inline int prefix##_create_local(                               \
-        const fastalloc_pool_config *config_, prefix##_pool *out_)                                 \
-    {                                                                                              \
-        fastalloc_pool_config typed_ = *config_;                                                   \
-        prefix##_typed_(&typed_);                                                                  \
-        return fastalloc_pool_create_local(&typed_, &out_->pool);                                  \
-    }                                                                                              \
-    __attribute__((unused)) static inline int prefix##_open(                                       \
-        fastalloc_client *client_, const char *name_, prefix##_pool *out_)                         \
-    {                                                                                              \
-        fastalloc_pool_config expected_;                                                           \
-        fastalloc_pool_config_init(&expected_);                                                    \
-        expected_.type_name = #type;                                                               \
-        expected_.object_size = sizeof(type);                                                      \
-        return fastalloc_pool_open(client_, name_, &expected_, &out_->pool);                       \
-    }                                                                                              \
-    __attribute__((unused)) static inline int prefix##_close(prefix##_pool *pool_)                 \
-    {                                                                                              \
-        return fastalloc_pool_close(pool_->pool);                                                  \
-    }                                                                                              \
-    __attribute__((unused)) static inline int prefix##_alloc(                                      \
-        prefix##_pool pool_, prefix##_handle *handle_, type **object_)                             \
-    {                                                                                              \
-        void *address_;                                                                            \
-        int error_ = fastalloc_alloc(pool_.pool, &handle_->value, &address_);                      \
-        if (!error_ && object_)                                                                    \
-            *object_ = FASTALLOC_CAST_(type *, address_);                                          \
-        return error_;                                                                             \
-    }                                                                                              \
-    __attribute__((unused)) static inline int prefix##_alloc_wait(                                 \
-        prefix##_pool pool_, prefix##_handle *handle_, type **object_, uint64_t deadline_)         \
-    {                                                                                              \
-        void *address_;                                                                            \
-        int error_ = fastalloc_alloc_wait(pool_.pool, &handle_->value, &address_, deadline_);      \
-        if (!error_ && object_)                                                                    \
-            *object_ = FASTALLOC_CAST_(type *, address_);                                          \
-        return error_;                                                                             \
-    }                                                                                              \
-    __attribute__((unused)) static inline type *prefix##_get(prefix##_pool pool_,                  \
-                                                             prefix##_handle handle_)              \
-    {                                                                                              \
-        return FASTALLOC_CAST_(type *, fastalloc_get(pool_.pool, handle_.value));                  \
-    }                                                                                              \
-    __attribute__((unused)) static inline int prefix##_free(prefix##_pool pool_,                   \
-                                                            prefix##_handle handle_)               \
-    {                                                                                              \
-        return fastalloc_free(pool_.pool, handle_.value);                                          \
-    }                                                                                              \
-    __attribute__((unused)) static inline int prefix##_adopt(prefix##_pool pool_,                  \
-                                                             prefix##_handle handle_)              \
-    {                                                                                              \
-        return fastalloc_adopt(pool_.pool, handle_.value);                                         \
-    }                                                                                              \
-    __attribute__((unused)) static inline int prefix##_give(                                       \
-        prefix##_pool pool_, prefix##_handle handle_, uint32_t session_)                           \
-    {                                                                                              \
-        return fastalloc_give(pool_.pool, handle_.value, session_);                                \
-    }                                                                                              \
-    __attribute__((unused)) static inline int prefix##_leave(                                      \
-        prefix##_pool pool_, prefix##_handle handle_, uint64_t deadline_)                          \
-    {                                                                                              \
-        return fastalloc_leave(pool_.pool, handle_.value, deadline_);                              \
-    }                                                                                              \
-    __attribute__((unused)) static inline int prefix##_share(prefix##_pool pool_,                  \
-                                                             prefix##_handle handle_)              \
-    {                                                                                              \
-        return fastalloc_share(pool_.pool, handle_.value);                                         \
-    }                                                                                              \
-    __attribute__((unused)) static inline int prefix##_ref(prefix##_pool pool_,                    \
-                                                           prefix##_handle handle_)                \
-    {                                                                                              \
-        return fastalloc_ref(pool_.pool, handle_.value);                                           \
-    }                                                                                              \
-    __attribute__((unused)) static inline int prefix##_unref(prefix##_pool pool_,                  \
-                                                             prefix##_handle handle_)              \
-    {                                                                                              \
-        return fastalloc_unref(pool_.pool, handle_.value);                                         \
-    }                                                                                              \
-    struct prefix##_pool
+/* Typed pools: FASTALLOC_DEFINE_POOL(). */
+#include <fastalloc/typed.h>
 
 #endif /* FASTALLOC_FASTALLOC_H */

@@ -59,6 +59,8 @@ extern "C" {
 struct fastalloc_gate_ {
     uint32_t busy;    /* 1 while the thread is between entering and leaving */
     uint32_t revoked; /* set by a thief: go the slow way */
+    /* Of all threads that ever had the cache.  Only the owner writes them. */
+    uint64_t allocations, frees;
 };
 
 /* A thread's way to one pool's cache, private to the process.  gate is NULL
@@ -81,6 +83,7 @@ struct fastalloc_face_ {
     uint32_t slots;         /* whose words have memory, as last seen */
     uint32_t magazine_size; /* entries a magazine holds */
     uint32_t session;       /* the owner written into slot words */
+    uint32_t releaser;      /* the same, or one that no slot has: frees go the slow way */
     uint32_t lane;          /* index into the thread's lanes */
     uint64_t lane_at;       /* the same, in bytes */
 };
@@ -92,6 +95,7 @@ extern FASTALLOC_API __thread struct fastalloc_lane_ *fastalloc_lanes_
 FASTALLOC_API int fastalloc_alloc_slow_(fastalloc_pool *, fastalloc_handle *, void **);
 FASTALLOC_API int fastalloc_free_slow_(fastalloc_pool *, fastalloc_handle);
 FASTALLOC_API void *fastalloc_get_slow_(fastalloc_pool *, fastalloc_handle);
+FASTALLOC_API int fastalloc_handle_is_mine_slow_(fastalloc_pool *, fastalloc_handle);
 
 #define FASTALLOC_LIKELY_(x) __builtin_expect(!!(x), 1)
 #define FASTALLOC_UNLIKELY_(x) __builtin_expect(!!(x), 0)
@@ -102,6 +106,14 @@ FASTALLOC_API void *fastalloc_get_slow_(fastalloc_pool *, fastalloc_handle);
 #define FASTALLOC_LOAD_(place) __atomic_load_n(&(place), __ATOMIC_RELAXED)
 #define FASTALLOC_STORE_(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELAXED)
 #define FASTALLOC_STEP_() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
+/* Counts up a word that nobody else writes: one instruction.  gcc makes three of an atomic
+ * load and store; the plain form may not be seen by readers at once, and need not be. */
+#if defined(__clang__) || defined(__SANITIZE_THREAD__)
+#define FASTALLOC_COUNT_(place) FASTALLOC_STORE_(place, FASTALLOC_LOAD_(place) + 1)
+#else
+#define FASTALLOC_COUNT_(place) ((void)++(place))
+#endif
 
 __attribute__((always_inline)) static inline struct fastalloc_lane_ *
 fastalloc_lane_of_(const struct fastalloc_face_ *face_)
@@ -153,8 +165,9 @@ fastalloc_alloc_inline_(fastalloc_pool *pool_, fastalloc_handle *handle_, void *
     FASTALLOC_STORE_(face_->words[index_], word_ | face_->session); /* A */
     FASTALLOC_STEP_();
     FASTALLOC_STORE_(loaded_[0], count_ - 1); /* B */
+    FASTALLOC_COUNT_(gate_->allocations);
     __atomic_store_n(&gate_->busy, 0u, __ATOMIC_RELEASE);
-    *handle_ = word_ >> FASTALLOC_OWNER_BITS_ << face_->index_bits | index_;
+    *handle_ = ((word_ >> FASTALLOC_OWNER_BITS_) << face_->index_bits) + index_;
     if (object_)
         *object_ = face_->objects + index_ * face_->stride;
     return 0;
@@ -179,7 +192,7 @@ __attribute__((always_inline)) static inline int fastalloc_free_inline_(fastallo
     count_ = FASTALLOC_LOAD_(loaded_[0]);
     if (FASTALLOC_UNLIKELY_(FASTALLOC_LOAD_(gate_->revoked)) ||
         FASTALLOC_UNLIKELY_(count_ >= face_->magazine_size) ||
-        FASTALLOC_UNLIKELY_(FASTALLOC_LOAD_(face_->words[index_]) != (idle_ | face_->session)))
+        FASTALLOC_UNLIKELY_(FASTALLOC_LOAD_(face_->words[index_]) != (idle_ | face_->releaser)))
         return fastalloc_free_slow_(pool_, handle_);
     FASTALLOC_STORE_(loaded_[count_ + 1], (uint32_t)index_); /* C */
     FASTALLOC_STEP_();
@@ -187,6 +200,7 @@ __attribute__((always_inline)) static inline int fastalloc_free_inline_(fastallo
     FASTALLOC_STEP_();
     __atomic_store_n(&face_->words[index_], idle_ + (FASTALLOC_OWNER_MASK_ + 1u),
                      __ATOMIC_RELEASE); /* E */
+    FASTALLOC_COUNT_(gate_->frees);
     __atomic_store_n(&gate_->busy, 0u, __ATOMIC_RELEASE);
     return 0;
 }
@@ -208,6 +222,20 @@ __attribute__((always_inline)) static inline void *fastalloc_get_inline_(fastall
     return face_->objects + index_ * face_->stride;
 }
 
+/* A thread that has a gate is of a process that is attached: a forked child's are gone. */
+__attribute__((always_inline)) static inline int
+fastalloc_handle_is_mine_inline_(fastalloc_pool *pool_, fastalloc_handle handle_)
+{
+    const struct fastalloc_face_ *face_ = (const struct fastalloc_face_ *)pool_;
+    uint64_t index_ = handle_ & face_->index_mask;
+
+    if (FASTALLOC_UNLIKELY_(!fastalloc_lane_of_(face_)->gate) ||
+        FASTALLOC_UNLIKELY_(index_ >= face_->slots))
+        return fastalloc_handle_is_mine_slow_(pool_, handle_);
+    return FASTALLOC_LOAD_(face_->words[index_]) ==
+           (handle_ >> face_->index_bits << FASTALLOC_OWNER_BITS_ | face_->session);
+}
+
 #ifdef __cplusplus
 }
 #endif
@@ -216,6 +244,7 @@ __attribute__((always_inline)) static inline void *fastalloc_get_inline_(fastall
 #define fastalloc_alloc(pool, handle, object) fastalloc_alloc_inline_(pool, handle, object)
 #define fastalloc_free(pool, handle) fastalloc_free_inline_(pool, handle)
 #define fastalloc_get(pool, handle) fastalloc_get_inline_(pool, handle)
+#define fastalloc_handle_is_mine(pool, handle) fastalloc_handle_is_mine_inline_(pool, handle)
 #endif
 
 #endif /* FASTALLOC_INLINE_H */

@@ -11,6 +11,7 @@
 #include "client.h"
 #include "fork.h"
 #include "local.h"
+#include "os/advice.h"
 #include "os/backing.h"
 #include "process.h"
 
@@ -78,6 +79,35 @@ int attach_map(int descriptor, uint64_t bytes, struct segment *segment, struct p
     *segment = attached;
     *spec = read;
     return 0;
+}
+
+/* ----------------------------------------------------------------- advice */
+
+int attach_advise(fastalloc_pool *pool, struct reason *why)
+{
+    uint64_t from = shm_load(&pool->advised), to = segment_capacity(&pool->segment);
+    struct extent extents[EXTENTS_MAX];
+    struct reason detail;
+    unsigned count, i;
+    int error = 0;
+
+    if (!pool->advice || from >= to)
+        return 0;
+    count = geometry_extents(&pool->segment.geometry, from, to, extents);
+    for (i = 0; i < count && !error; i++)
+        error = advice_give(pool->segment.base + extents[i].from, extents[i].length, pool->advice,
+                            &detail);
+    if (error)
+        return reason_set(why, error, "pool \"%.100s\", slots %llu to %llu: %s", pool->spec.name,
+                          (unsigned long long)from, (unsigned long long)to, detail.text);
+    shm_store(&pool->advised, to);
+    return 0;
+}
+
+void attach_forget_advice(fastalloc_pool *pool, uint64_t capacity)
+{
+    if (shm_load(&pool->advised) > capacity)
+        shm_store(&pool->advised, capacity);
 }
 
 /* --------------------------------------------------------------- after fork */
@@ -166,6 +196,10 @@ int attach_after_fork(fastalloc_pool *pool, struct reason *why)
     pthread_mutex_lock(&pool->mutex);
     if (!pool_is_ours(pool)) {
         error = pool->client ? daemon_after_fork(pool, why) : local_after_fork(pool, why);
+        attach_forget_advice(pool, 0);
+        lifecycle_become_child(pool);
+        if (!error)
+            error = attach_advise(pool, why);
         if (!error)
             __atomic_store_n(&pool->generation, process_here()->generation, __ATOMIC_RELEASE);
     }

@@ -8,6 +8,7 @@
 
 #define LOCAL_NAME "local"
 #define FACTOR_DEFAULT 2.0
+#define ADVICE_ALL (FASTALLOC_PREFAULT | FASTALLOC_MLOCK | FASTALLOC_HUGE_PAGES)
 
 void fastalloc_pool_config_init(fastalloc_pool_config *config)
 {
@@ -43,6 +44,22 @@ static void growth_of(const fastalloc_pool_config *config, struct pool_spec *spe
         spec->growth_factor = FACTOR_DEFAULT;
 }
 
+/* What stays in this process. */
+static int check_own(const fastalloc_pool_config *config, struct reason *why)
+{
+    if (config->initialization > FASTALLOC_INIT_EAGER)
+        return reason_set(why, FASTALLOC_E_INVALID,
+                          "initialization %u is neither FASTALLOC_INIT_LAZY nor "
+                          "FASTALLOC_INIT_EAGER",
+                          config->initialization);
+    if (config->advice & ~ADVICE_ALL)
+        return reason_set(why, FASTALLOC_E_INVALID,
+                          "advice 0x%x: of these, 0x%x is not known (FASTALLOC_PREFAULT, _MLOCK, "
+                          "_HUGE_PAGES are)",
+                          config->advice, config->advice & ~ADVICE_ALL);
+    return 0;
+}
+
 int pool_spec_of(const fastalloc_pool_config *config, bool name_optional, struct pool_spec *spec,
                  struct reason *why)
 {
@@ -55,7 +72,9 @@ int pool_spec_of(const fastalloc_pool_config *config, bool name_optional, struct
                           "fastalloc_pool_config_init()",
                           config->struct_size, sizeof *config);
     memset(spec, 0, sizeof *spec);
-    error = spec_check_name(name, name ? strlen(name) : 0, why);
+    error = check_own(config, why);
+    if (!error)
+        error = spec_check_name(name, name ? strlen(name) : 0, why);
     if (error)
         return error;
     memcpy(spec->name, name, strlen(name) + 1);
@@ -81,6 +100,22 @@ int pool_spec_of(const fastalloc_pool_config *config, bool name_optional, struct
     return 0;
 }
 
+/* Slots that are wiped before each use would be initialised ahead of it in vain. */
+static int check_eager(const fastalloc_pool_config *config, struct reason *why)
+{
+    if (config->initialization != FASTALLOC_INIT_EAGER)
+        return 0;
+    if (!config->initialize)
+        return reason_set(why, FASTALLOC_E_INVALID,
+                          "initialization is FASTALLOC_INIT_EAGER, but there is no initialize");
+    if (config->features & FASTALLOC_ZERO_ON_ALLOC)
+        return reason_set(why, FASTALLOC_E_INVALID,
+                          "initialization is FASTALLOC_INIT_EAGER, but with "
+                          "FASTALLOC_ZERO_ON_ALLOC each object is wiped, and initialised, when it "
+                          "is allocated: one of the two");
+    return 0;
+}
+
 int pool_plan(const fastalloc_pool_config *config, bool name_optional, struct pool_spec *asked,
               struct pool_spec *completed, struct geometry *geometry, struct reason *why)
 {
@@ -89,8 +124,12 @@ int pool_plan(const fastalloc_pool_config *config, bool name_optional, struct po
     if (!error && config->growth == FASTALLOC_GROWTH_CUSTOM && !config->growth_function)
         error = reason_set(why, FASTALLOC_E_GROWTH,
                            "growth is FASTALLOC_GROWTH_CUSTOM, but there is no growth_function");
+    if (!error)
+        error = check_eager(config, why);
     if (error)
         return error;
+    if (lifecycle_is_wanted(config))
+        asked->flags |= SPEC_STAGES;
     *completed = *asked;
     error = spec_complete(completed, why);
     return error ? error : geometry_plan(geometry, completed, why);

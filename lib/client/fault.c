@@ -56,12 +56,14 @@ static const struct code_text texts[-FASTALLOC_E_LAST + 1] = {
     TEXT(FASTALLOC_E_SESSION, "no live session of that number"),
     TEXT(FASTALLOC_E_DESTROYED, "the pool was destroyed"),
     TEXT(FASTALLOC_E_BUSY, "in use by another thread, or being made just now"),
-    TEXT(FASTALLOC_E_CHANGED, "the root was not the expected one"),
+    TEXT(FASTALLOC_E_CHANGED, "somebody else has changed it meanwhile"),
     TEXT(FASTALLOC_E_POISONED, "the pool's shared memory is damaged"),
     TEXT(FASTALLOC_E_NAMESPACE, "the pool serves another PID namespace"),
     TEXT(FASTALLOC_E_GROWTH, "growth by nothing, or by no number"),
     TEXT(FASTALLOC_E_MAX_CAPACITY, "no free slot, and the pool has grown to its maximum"),
     TEXT(FASTALLOC_E_SHARING, "shared where it must not be, or not shared where it must be"),
+    TEXT(FASTALLOC_E_HOOK, "a function of the program refused the slot"),
+    TEXT(FASTALLOC_E_SEALED, "the pool is sealed: no new allocations until it is unsealed"),
 #undef TEXT
 };
 
@@ -162,6 +164,15 @@ static void word_supply(struct fault *fault, int code, const char *prefix,
                    pool->spec.name, in_use, survey.capacity, holders[0] ? holders : "none by now");
 }
 
+static void word_sealed(struct fault *fault, const fastalloc_pool *pool)
+{
+    reason_set(&fault->reason, fault->code,
+               "%s: pool \"%s\" is sealed, %" PRIu64 "/%" PRIu64
+               " still in use: no allocations until fastalloc_pool_unseal()",
+               fault->operation, pool->spec.name, survey_allocated(&pool->segment),
+               segment_capacity(&pool->segment));
+}
+
 /* An allocation that waited in vain: for what, as far as a look at the slots can tell. */
 static void word_timeout(struct fault *fault, const fastalloc_pool *pool)
 {
@@ -205,6 +216,8 @@ static void word(struct fault *fault, const fastalloc_pool *pool)
         word_supply(fault, fault->code, "", pool);
     else if (fault->instead)
         word_timeout(fault, pool);
+    else if (fault->code == FASTALLOC_E_SEALED)
+        word_sealed(fault, pool);
     else if (fault->code == FASTALLOC_E_SHARING)
         reason_set(&fault->reason, fault->code,
                    "%s: handle 0x%" PRIx64 " of pool \"%s\": the slot is shared: "

@@ -148,6 +148,8 @@ static void take_over(fastalloc_pool *pool, uint64_t generation)
             cache_release(segment, &actor);
         }
     shm_store(&segment->sessions[actor.session].pid, (uint32_t)getpid());
+    lifecycle_become_child(pool);
+    attach_forget_advice(pool, 0);
     __atomic_store_n(&pool->generation, generation, __ATOMIC_RELEASE);
 }
 
@@ -156,6 +158,8 @@ int fastalloc_fork_keep(void)
     struct process *process = process_lock();
     fastalloc_client *client;
     fastalloc_pool *pool;
+    struct reason why;
+    int error = 0;
 
     if (!process->inherits) {
         process_unlock(process);
@@ -173,5 +177,7 @@ int fastalloc_fork_keep(void)
     process_unlock(process);
     for (client = process->clients; client; client = *client_next(client))
         client_keep(client);
-    return 0;
+    for (pool = process->pools; pool && !error; pool = pool->next)
+        error = attach_advise(pool, &why);
+    return error ? fault_say(&why) : 0;
 }

@@ -4,6 +4,7 @@
  */
 #include "growth.h"
 
+#include "attach.h"
 #include "client.h"
 #include "fault.h"
 #include "local.h"
@@ -150,7 +151,7 @@ static int state_error(const fastalloc_pool *pool, struct reason *why)
     uint32_t state = segment_state(&pool->segment);
     int error = state == POOL_DESTROYED ? FASTALLOC_E_DESTROYED : FASTALLOC_E_POISONED;
 
-    if (state == POOL_LIVE)
+    if (state == POOL_LIVE || state == POOL_SEALED)
         return 0;
     return reason_set(why, error, "pool \"%s\": %s", pool->spec.name, fastalloc_strerror(error));
 }
@@ -166,9 +167,12 @@ int fastalloc_pool_grow(fastalloc_pool *pool, size_t capacity)
     thread = thread_begin(pool, &error);
     if (!thread)
         return error;
+    attach_forget_advice(pool, segment_capacity(&pool->segment));
     error = state_error(pool, &why);
     if (!error)
         error = grow(pool, capacity, &why);
+    if (!error)
+        error = attach_advise(pool, &why);
     thread_end(thread, pool);
     return error ? fault_say(&why) : 0;
 }
@@ -228,6 +232,7 @@ int fastalloc_pool_shrink(fastalloc_pool *pool, size_t capacity, size_t *now)
         return error;
     actor = thread_actor(thread, pool);
     error = shrink(pool, &actor, capacity, &left, &why);
+    attach_forget_advice(pool, segment_capacity(&pool->segment));
     thread_end(thread, pool);
     if (error)
         return fault_say(&why);

@@ -19,6 +19,7 @@
 #include "shm/notes.h"
 #include "shm/session.h"
 #include "shm/sweep.h"
+#include "shm/tally.h"
 #include "shm/wait.h"
 
 #include <errno.h>
@@ -54,10 +55,22 @@ static void mend_in_role(struct segment *segment)
         growth_publish(segment, segment_capacity(segment));
 }
 
+/* With the role.  The death was noticed at `noticed`. */
+static void sweep_one(struct segment *segment, uint32_t session, const struct sweep_policy *policy,
+                      uint64_t noticed)
+{
+    struct sweep_result result;
+
+    sweep_session(segment, session, policy, &result);
+    if (result.slots)
+        tally_reclaim_time(segment, wait_now() - noticed);
+}
+
 /* With the role. */
 static bool sweep_in_role(struct segment *segment, const struct pool_spec *spec, int descriptor)
 {
     const struct sweep_policy policy = {spec->on_death, spec->quarantine_ms};
+    uint64_t begun = wait_now();
     bool found = false;
     uint32_t session;
 
@@ -67,7 +80,7 @@ static bool sweep_in_role(struct segment *segment, const struct pool_spec *spec,
 
         if ((state == SESSION_LIVE || state == SESSION_DYING) &&
             fence_is_open(descriptor, session) == 1) {
-            sweep_session(segment, session, &policy, NULL);
+            sweep_one(segment, session, &policy, begun);
             found = true;
         }
         session_reuse(segment, session);
@@ -96,7 +109,7 @@ void local_leave(fastalloc_pool *pool)
 
     pthread_mutex_lock(&pool->mutex);
     if (take_role(pool->descriptor, GROWTH_PATIENCE_MS, FASTALLOC_E_STALLED, NULL) == 0) {
-        sweep_session(&pool->segment, pool->face.session, &reclaim, NULL);
+        sweep_one(&pool->segment, pool->face.session, &reclaim, wait_now());
         fence_drop_own_role(pool->descriptor);
     }
     pthread_mutex_unlock(&pool->mutex);
@@ -333,13 +346,19 @@ static int create_local(const fastalloc_pool_config *config, fastalloc_pool **ou
 int fastalloc_pool_create_local(const fastalloc_pool_config *config, fastalloc_pool **out)
 {
     int error, cancel_state;
+    fastalloc_pool *pool = NULL;
     struct reason why;
 
     if (!config || !out)
         return fault_set(FASTALLOC_E_INVALID, "fastalloc_pool_create_local: %s is NULL",
                          !config ? "config" : "the output");
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    error = create_local(config, out, &why);
+    error = create_local(config, &pool, &why);
     pthread_setcancelstate(cancel_state, NULL);
-    return error ? fault_say(&why) : 0;
+    if (!error)
+        error = pool_settle(pool, config, &why);
+    if (error)
+        return fault_say(&why);
+    *out = pool;
+    return 0;
 }

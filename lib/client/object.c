@@ -12,6 +12,7 @@
 #include "shm/session.h"
 #include "shm/slot.h"
 #include "shm/supply.h"
+#include "shm/tally.h"
 #include "thread.h"
 #include "wait.h"
 
@@ -35,11 +36,18 @@ int fastalloc_alloc_slow_(fastalloc_pool *pool, fastalloc_handle *handle, void *
     error = obtain_slot(pool, &actor, &urgency, &index, &word, &why);
     if (!error)
         growth_ask_ahead(pool);
-    else if (wait_is_for(error))
+    else
+        tally_failure(&pool->segment, actor.session);
+    if (wait_is_for(error))
         event_arm(pool);
+    if (!error)
+        lifecycle_announce(pool);
     thread_end(thread, pool);
     if (error)
         return why.code ? fault_say(&why) : fault_note(error, "alloc", pool, FASTALLOC_NONE);
+    error = lifecycle_acquire(pool, "alloc", index, word);
+    if (error)
+        return error;
     *handle = slot_handle(&pool->segment, word, index);
     if (object)
         *object = pool->face.objects + index * pool->face.stride;
@@ -56,21 +64,55 @@ int fastalloc_alloc(fastalloc_pool *pool, fastalloc_handle *handle, void **objec
 
 /* ----------------------------------------------------------------- free */
 
+/* The fast path of strict pools: as fastalloc_free_inline_(), where the stores marked there come
+ * after a CAS to the next generation, still the caller's: shm/slot.h's `end`.  Who dies after it
+ * leaves the slot to the sweep.  False: the slow way it is. */
+static bool free_decided(fastalloc_pool *pool, fastalloc_handle handle)
+{
+    const struct fastalloc_face_ *face = &pool->face;
+    const struct fastalloc_lane_ *lane = fastalloc_lane_of_(face);
+    struct fastalloc_gate_ *gate = lane->gate;
+    uint64_t index = handle & face->index_mask, word;
+    uint32_t *loaded, count;
+    bool freed = false;
+
+    if (face->releaser != SLOT_NEVER || !gate || index >= face->slots)
+        return false;
+    shm_store(&gate->busy, 1u);
+    shm_step();
+    loaded = lane->loaded;
+    count = shm_load(&loaded[0]);
+    word = slot_word(handle >> face->index_bits, face->session);
+    if (!shm_load(&gate->revoked) && count < face->magazine_size &&
+        slot_renew(&pool->segment, index, word, face->session, &word)) {
+        shm_store(&loaded[count + 1], (uint32_t)index); /* C */
+        shm_step();
+        shm_store(&loaded[0], count + 1); /* D */
+        shm_step();
+        slot_put(&pool->segment, index, word); /* E */
+        FASTALLOC_COUNT_(gate->frees);
+        freed = true;
+    }
+    shm_store_release(&gate->busy, 0u);
+    return freed;
+}
+
 int fastalloc_free_slow_(fastalloc_pool *pool, fastalloc_handle handle)
 {
     struct thread *thread;
-    struct actor actor;
     uint64_t word;
     int error;
 
+    if (free_decided(pool, handle))
+        return 0;
     thread = thread_begin(pool, &error);
     if (!thread)
         return error;
-    actor = thread_actor(thread, pool);
-    error = slot_own(&pool->segment, handle, actor.session, &word);
+    error = slot_end(&pool->segment, handle, pool->face.session, &word);
     if (!error)
-        supply_free(&pool->segment, &actor, slot_index(&pool->segment, handle), word);
-    thread_end(thread, pool);
+        thread = lifecycle_free(pool, thread, handle, slot_index(&pool->segment, handle), word);
+    if (thread)
+        thread_end(thread, pool);
     return error ? fault_note(error, "free", pool, handle) : 0;
 }
 
@@ -182,18 +224,16 @@ int fastalloc_alloc_batch(fastalloc_pool *pool, size_t count, fastalloc_handle *
         void *object;
 
         error = fastalloc_alloc_inline_(pool, &handle, &object);
-        if (error)
-            goto undo;
+        if (error) {
+            while (done > 0)
+                fastalloc_free_inline_(pool, handles[--done]);
+            return error;
+        }
         handles[done] = handle;
         if (objects)
             objects[done] = object;
     }
     return 0;
-
-undo:
-    while (done > 0)
-        fastalloc_free_inline_(pool, handles[--done]);
-    return error;
 }
 
 int fastalloc_free_batch(fastalloc_pool *pool, size_t count, const fastalloc_handle *handles,

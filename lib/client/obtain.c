@@ -22,6 +22,8 @@ static int state_error(const struct segment *segment)
         return 0;
     case POOL_DESTROYED:
         return FASTALLOC_E_DESTROYED;
+    case POOL_SEALED:
+        return FASTALLOC_E_SEALED;
     default:
         return FASTALLOC_E_POISONED;
     }

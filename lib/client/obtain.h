@@ -20,8 +20,8 @@ struct urgency {
 };
 
 /* Allocates a slot; *word is its live word.  Returns 0, FASTALLOC_E_EXHAUSTED, or
- * _MAX_CAPACITY in a pool that grows, FASTALLOC_E_STALLED, _DESTROYED, _POISONED; or why the
- * pool could not grow, and only then why->code is not 0: FASTALLOC_E_NO_MEMORY, _NO_DAEMON,
+ * _MAX_CAPACITY in a pool that grows, FASTALLOC_E_STALLED, _SEALED, _DESTROYED, _POISONED; or
+ * why the pool could not grow, and only then why->code is not 0: FASTALLOC_E_NO_MEMORY, _NO_DAEMON,
  * _TIMEOUT, or whatever else the daemon says. */
 int obtain_slot(fastalloc_pool *pool, const struct actor *actor, const struct urgency *urgency,
                 uint64_t *index, uint64_t *word, struct reason *why);

@@ -40,6 +40,7 @@ void pool_set_session(fastalloc_pool *pool, uint32_t session)
     face->index_bits = geometry->index_bits;
     face->magazine_size = geometry->magazine_size;
     face->session = session;
+    face->releaser = slot_frees_decide(&pool->segment) ? SLOT_NEVER : session;
     pool_refresh(pool);
 }
 
@@ -73,6 +74,8 @@ fastalloc_pool *pool_new(const struct segment *segment, const struct pool_spec *
     if (config) {
         pool->growth_function = config->growth_function;
         pool->growth_argument = config->growth_argument;
+        lifecycle_init(&pool->lifecycle, config);
+        pool->advice = config->advice;
     }
     pthread_mutex_init(&pool->mutex, NULL);
     holds_init(&pool->holds);
@@ -117,6 +120,12 @@ static int finish_attach(fastalloc_client *client, const fastalloc_pool_config *
         reply->attached.session > segment.geometry.sessions)
         error = reason_set(why, FASTALLOC_E_PROTOCOL,
                            "the daemon sent the segment of another pool than \"%s\"", spec.name);
+    if (!error && lifecycle_is_wanted(config) && !segment.stages)
+        error = reason_set(why, FASTALLOC_E_INVALID,
+                           "pool \"%s\" has no lifecycle, so initialize, reset, on_acquire and "
+                           "on_release cannot be had in it: it has to be created with "
+                           "FASTALLOC_LIFECYCLE among its features, or with one of these",
+                           spec.name);
     pool = error ? NULL : pool_new(&segment, &spec, reply->attached.session, config);
     if (!error && !pool)
         error =
@@ -172,12 +181,37 @@ static int request_attach(fastalloc_client *client, const fastalloc_pool_config 
     return error;
 }
 
+/* Undoes a creation; `why` stays what it is. */
+static void uncreate(fastalloc_pool *pool)
+{
+    struct wire_request request = {.op = WIRE_DESTROY};
+    struct wire_reply reply;
+
+    if (pool->client) {
+        memcpy(request.destroy.name, pool->spec.name, sizeof request.destroy.name);
+        client_request(pool->client, &request, &reply, NULL, NULL);
+    }
+    fastalloc_pool_close(pool);
+}
+
+int pool_settle(fastalloc_pool *pool, const fastalloc_pool_config *config, struct reason *why)
+{
+    int error = attach_advise(pool, why);
+
+    if (!error && config->initialization == FASTALLOC_INIT_EAGER)
+        error = lifecycle_begin(pool, why);
+    if (error)
+        uncreate(pool);
+    return error;
+}
+
 int fastalloc_pool_create(fastalloc_client *client, const fastalloc_pool_config *config,
                           fastalloc_pool **out)
 {
     struct wire_request request = {.op = WIRE_CREATE};
     struct pool_spec completed;
     struct geometry geometry;
+    fastalloc_pool *pool;
     struct reason why;
     int error;
 
@@ -188,8 +222,13 @@ int fastalloc_pool_create(fastalloc_client *client, const fastalloc_pool_config 
                                    : "the output");
     error = pool_plan(config, false, &request.create, &completed, &geometry, &why);
     if (!error)
-        error = request_attach(client, config, &request, out, &why);
-    return error ? fault_say(&why) : 0;
+        error = request_attach(client, config, &request, &pool, &why);
+    if (!error)
+        error = pool_settle(pool, config, &why);
+    if (error)
+        return fault_say(&why);
+    *out = pool;
+    return 0;
 }
 
 int fastalloc_pool_open(fastalloc_client *client, const char *name,
@@ -197,6 +236,7 @@ int fastalloc_pool_open(fastalloc_client *client, const char *name,
 {
     struct wire_request request = {.op = WIRE_OPEN};
     fastalloc_pool_config config;
+    fastalloc_pool *pool;
     struct reason why;
     int error;
 
@@ -209,8 +249,16 @@ int fastalloc_pool_open(fastalloc_client *client, const char *name,
     config.name = name;
     error = pool_spec_of(&config, false, &request.open.expected, &why);
     if (!error)
-        error = request_attach(client, &config, &request, out, &why);
-    return error ? fault_say(&why) : 0;
+        error = request_attach(client, &config, &request, &pool, &why);
+    if (error)
+        return fault_say(&why);
+    error = attach_advise(pool, &why);
+    if (error) {
+        fastalloc_pool_close(pool);
+        return fault_say(&why);
+    }
+    *out = pool;
+    return 0;
 }
 
 int fastalloc_pool_destroy(fastalloc_client *client, const char *name)
@@ -250,7 +298,9 @@ int fastalloc_pool_close(fastalloc_pool *pool)
     if (!pool)
         return fault_set(FASTALLOC_E_INVALID, "fastalloc_pool_close: pool is NULL");
     process = process_lock();
-    if (thread_others_inside_locked(process, pool)) {
+    /* Twice: a thread may be on its way out of a slow call into a hook, or back. */
+    if (lifecycle_is_running(pool) || thread_others_inside_locked(process, pool) ||
+        lifecycle_is_running(pool)) {
         process_unlock(process);
         call_waiters_off(pool);
         return fault_note(FASTALLOC_E_BUSY, "close", pool, FASTALLOC_NONE);

@@ -6,6 +6,7 @@
 #define CLIENT_POOL_H
 
 #include "event.h"
+#include "lifecycle.h"
 #include "share.h"
 #include "shm/layout.h"
 #include "shm/reason.h"
@@ -32,12 +33,15 @@ struct fastalloc_pool {
     struct holds holds;
     fastalloc_growth_function *growth_function; /* this process's own; NULL: as the spec says */
     void *growth_argument;
+    struct lifecycle lifecycle;
+    uint32_t advice;      /* this process's, for its mapping */
+    uint64_t advised;     /* the capacity that it was given for */
     fastalloc_pool *next; /* process.pools */
 };
 
 /* Makes a pool of a mapped segment: the mapping's, and with it the descriptor's
- * (local pools), new owner.  `config`, unless NULL, has the process's own growth function.  NULL
- * without memory. */
+ * (local pools), new owner.  `config`, unless NULL, has the process's own functions and advice.
+ * NULL without memory. */
 fastalloc_pool *pool_new(const struct segment *segment, const struct pool_spec *spec,
                          uint32_t session, const fastalloc_pool_config *config);
 
@@ -52,6 +56,10 @@ bool pool_is_ours(const fastalloc_pool *pool);
 
 /* Unmaps and releases; says nothing to anybody. */
 void pool_release(fastalloc_pool *pool);
+
+/* The rest of creating, for a pool that is attached: advice, slots initialised ahead of use.  Closes
+ * the pool on failure, and destroys it.  Returns 0, FASTALLOC_E_HOOK, or as attach_advise(). */
+int pool_settle(fastalloc_pool *pool, const fastalloc_pool_config *config, struct reason *why);
 
 /* A config as a spec.  Returns 0 or FASTALLOC_E_INVALID, FASTALLOC_E_NAME. */
 int pool_spec_of(const fastalloc_pool_config *config, bool name_optional, struct pool_spec *spec,

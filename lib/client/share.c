@@ -10,7 +10,6 @@
 #include "pool.h"
 #include "shm/notes.h"
 #include "shm/share.h"
-#include "shm/supply.h"
 #include "shm/wait.h"
 #include "thread.h"
 
@@ -61,6 +60,8 @@ void holds_become_child(struct holds *holds)
 {
     if (pthread_mutex_trylock(&holds->mutex))
         holds->table = NULL; /* torn: its memory is not to be found again */
+    else
+        pthread_mutex_unlock(&holds->mutex);
     pthread_mutex_init(&holds->mutex, NULL);
 }
 
@@ -112,49 +113,50 @@ static void remove_locked(struct holds *holds, struct hold *hold)
 
 /* What the table has to have room for comes before what others can see. */
 static int hold_locked(struct holds *holds, fastalloc_pool *pool, fastalloc_handle handle,
-                       int (*get)(struct segment *, fastalloc_handle, uint32_t))
+                       int (*get)(struct segment *, fastalloc_handle, uint32_t, uint64_t *),
+                       uint64_t *fallen)
 {
     struct hold *hold = add_locked(holds, handle);
     int error;
 
     if (!hold)
         return FASTALLOC_E_NO_MEMORY;
-    error = get(&pool->segment, handle, holds->session);
+    error = get(&pool->segment, handle, holds->session, fallen);
     if (error)
         remove_locked(holds, hold);
     return error;
 }
 
-static int share_locked(struct holds *holds, fastalloc_pool *pool, fastalloc_handle handle)
+static int share_locked(struct holds *holds, fastalloc_pool *pool, fastalloc_handle handle,
+                        uint64_t *fallen)
 {
     if (find_locked(holds, handle))
         return FASTALLOC_E_SHARING;
-    return hold_locked(holds, pool, handle, share_make);
+    return hold_locked(holds, pool, handle, share_make, fallen);
 }
 
-static int ref_locked(struct holds *holds, fastalloc_pool *pool, fastalloc_handle handle)
+static int ref_locked(struct holds *holds, fastalloc_pool *pool, fastalloc_handle handle,
+                      uint64_t *fallen)
 {
     struct hold *hold = find_locked(holds, handle);
 
     if (!hold)
-        return hold_locked(holds, pool, handle, share_join);
+        return hold_locked(holds, pool, handle, share_join, fallen);
     hold->references++;
     return 0;
 }
 
-/* *last: the slot, whose word is *word, is to be freed. */
 static int unref_locked(struct holds *holds, fastalloc_pool *pool, fastalloc_handle handle,
-                        bool *last, uint64_t *word)
+                        uint64_t *fallen)
 {
     struct hold *hold = find_locked(holds, handle);
 
-    *last = false;
     if (!hold)
         return share_refuse(&pool->segment, handle);
     if (--hold->references)
         return 0;
     remove_locked(holds, hold);
-    *last = share_drop(&pool->segment, slot_index(&pool->segment, handle), holds->session, word);
+    share_drop(&pool->segment, slot_index(&pool->segment, handle), holds->session, fallen);
     return 0;
 }
 
@@ -175,69 +177,66 @@ static struct thread *begin_sharing(fastalloc_pool *pool, const char *operation,
     return thread_begin(pool, error);
 }
 
+/* `fallen`: the word of the handle's slot, if it is to be freed here; else 0.  It may be of a
+ * later generation than the handle, if that was stale. */
+static struct thread *free_fallen(struct thread *thread, fastalloc_pool *pool,
+                                  fastalloc_handle handle, uint64_t fallen)
+{
+    uint64_t index = slot_index(&pool->segment, handle);
+
+    if (!fallen)
+        return thread;
+    return lifecycle_free(pool, thread, slot_ended_handle(&pool->segment, fallen, index), index,
+                          fallen);
+}
+
 static int end_sharing(struct thread *thread, fastalloc_pool *pool, const char *operation,
                        fastalloc_handle handle, int error, const char *sharing)
 {
-    thread_end(thread, pool);
+    if (thread)
+        thread_end(thread, pool);
     if (error == FASTALLOC_E_SHARING)
         return fault_set(error, "%s: handle 0x%llx of pool \"%s\": %s", operation,
                          (unsigned long long)handle, pool->spec.name, sharing);
     return error ? fault_note(error, operation, pool, handle) : 0;
 }
 
-int fastalloc_share(fastalloc_pool *pool, fastalloc_handle handle)
+/* Does one of the three with the session's holds, and frees the slot if that falls to it. */
+static int do_sharing(fastalloc_pool *pool, fastalloc_handle handle, const char *operation,
+                      int (*locked)(struct holds *, fastalloc_pool *, fastalloc_handle, uint64_t *),
+                      const char *sharing)
 {
     struct thread *thread;
     struct holds *holds;
+    uint64_t fallen = 0;
     int error;
 
-    thread = begin_sharing(pool, "share", &error);
+    thread = begin_sharing(pool, operation, &error);
     if (!thread)
         return error;
     holds = lock_holds(pool);
-    error = share_locked(holds, pool, handle);
+    error = locked(holds, pool, handle, &fallen);
     pthread_mutex_unlock(&holds->mutex);
-    return end_sharing(thread, pool, "share", handle, error,
-                       "it is shared already: fastalloc_ref() adds a reference");
+    thread = free_fallen(thread, pool, handle, fallen);
+    return end_sharing(thread, pool, operation, handle, error, sharing);
+}
+
+int fastalloc_share(fastalloc_pool *pool, fastalloc_handle handle)
+{
+    return do_sharing(pool, handle, "share", share_locked,
+                      "it is shared already: fastalloc_ref() adds a reference");
 }
 
 int fastalloc_ref(fastalloc_pool *pool, fastalloc_handle handle)
 {
-    struct thread *thread;
-    struct holds *holds;
-    int error;
-
-    thread = begin_sharing(pool, "ref", &error);
-    if (!thread)
-        return error;
-    holds = lock_holds(pool);
-    error = ref_locked(holds, pool, handle);
-    pthread_mutex_unlock(&holds->mutex);
-    return end_sharing(thread, pool, "ref", handle, error,
-                       "the slot is not shared: its owner has to fastalloc_share() it first");
+    return do_sharing(pool, handle, "ref", ref_locked,
+                      "the slot is not shared: its owner has to fastalloc_share() it first");
 }
 
 int fastalloc_unref(fastalloc_pool *pool, fastalloc_handle handle)
 {
-    struct thread *thread;
-    struct holds *holds;
-    uint64_t word = 0;
-    bool last;
-    int error;
-
-    thread = begin_sharing(pool, "unref", &error);
-    if (!thread)
-        return error;
-    holds = lock_holds(pool);
-    error = unref_locked(holds, pool, handle, &last, &word);
-    pthread_mutex_unlock(&holds->mutex);
-    if (last) {
-        struct actor actor = thread_actor(thread, pool);
-
-        supply_free(&pool->segment, &actor, slot_index(&pool->segment, handle), word);
-    }
-    return end_sharing(thread, pool, "unref", handle, error,
-                       "this process has no reference to the slot");
+    return do_sharing(pool, handle, "unref", unref_locked,
+                      "this process has no reference to the slot");
 }
 
 /* ----------------------------------------------------------------- leaving */

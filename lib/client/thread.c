@@ -152,7 +152,7 @@ struct thread *thread_begin(fastalloc_pool *pool, int *error)
 
 /* Points the lane at the loaded magazine.  A pool that allocates no more has no
  * lane, so that every call hears of it.  Nor has one that somebody waits in, so that every
- * free may wake him (shm/wait.h). */
+ * free may wake him (shm/wait.h), nor one where allocating has more to do (lifecycle.h). */
 static void update_lane(struct thread *thread, fastalloc_pool *pool)
 {
     struct fastalloc_lane_ *lane = &thread->lanes[pool->face.lane];
@@ -161,7 +161,8 @@ static void update_lane(struct thread *thread, fastalloc_pool *pool)
 
     lane->gate = NULL;
     if (!pool->face.lane || cache == THREAD_UNTRIED || cache == THREAD_UNCACHED ||
-        segment_state(&pool->segment) != POOL_LIVE || wait_anybody(&pool->segment))
+        lifecycle_is_due(&pool->segment) || segment_state(&pool->segment) != POOL_LIVE ||
+        wait_anybody(&pool->segment))
         return;
     actor.cache = cache - 1;
     loaded = cache_loaded(&pool->segment, &actor);

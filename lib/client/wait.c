@@ -17,6 +17,7 @@
 #include "pool.h"
 #include "shm/slot.h"
 #include "shm/supply.h"
+#include "shm/tally.h"
 #include "shm/wait.h"
 #include "thread.h"
 
@@ -85,6 +86,7 @@ int wait_for_slot(fastalloc_pool *pool, const struct actor *actor, const struct 
     uint32_t closings = shm_load_ordered(&pool->closings), epoch;
     struct urgency urgency = {.deadline = waiting->deadline, .once = true};
     uint64_t stalled = STALLED_FIRST_NS, now, until;
+    bool counted = waiting->stop != NULL; /* the event's helper waits for nobody's allocation */
     struct reason why;
     int error;
 
@@ -98,6 +100,9 @@ int wait_for_slot(fastalloc_pool *pool, const struct actor *actor, const struct 
         if (!wait_is_for(error))
             break;
         until = later(wait_now(), slice(pool, error, &stalled));
+        if (!counted)
+            tally_wait(&pool->segment, actor->session);
+        counted = true;
         wait_sleep(&pool->segment, epoch, until < waiting->deadline ? until : waiting->deadline);
     }
     return error;
@@ -122,13 +127,20 @@ int fastalloc_alloc_wait(fastalloc_pool *pool, fastalloc_handle *handle, void **
     error = wait_for_slot(pool, &actor, &waiting, &index, &word);
     if (!error)
         growth_ask_ahead(pool);
-    else if (wait_is_for(error))
+    else
+        tally_failure(&pool->segment, actor.session);
+    if (wait_is_for(error))
         event_arm(pool);
+    if (!error)
+        lifecycle_announce(pool);
     thread_end(thread, pool);
     if (wait_is_for(error))
         return fault_timeout(error, pool);
     if (error)
         return fault_note(error, "alloc_wait", pool, FASTALLOC_NONE);
+    error = lifecycle_acquire(pool, "alloc_wait", index, word);
+    if (error)
+        return error;
     *handle = slot_handle(&pool->segment, word, index);
     if (object)
         *object = pool->face.objects + index * pool->face.stride;

@@ -17,8 +17,8 @@ struct waiting {
 };
 
 /* Allocates a slot, waiting for one; *word is its live word.  Returns 0; FASTALLOC_E_BUSY when
- * somebody tries to close the pool, or it is to stop; FASTALLOC_E_DESTROYED, _POISONED; or
- * when the deadline has passed what an allocation said then: whether that is what it was
+ * somebody tries to close the pool, or it is to stop; FASTALLOC_E_SEALED, _DESTROYED, _POISONED;
+ * or when the deadline has passed what an allocation said then: whether that is what it was
  * tells wait_is_for(). */
 int wait_for_slot(fastalloc_pool *pool, const struct actor *actor, const struct waiting *waiting,
                   uint64_t *index, uint64_t *word);

@@ -132,10 +132,13 @@ uint64_t bitmap_find(struct segment *segment, uint64_t turn)
 
 uint64_t bitmap_count(const struct segment *segment)
 {
-    uint64_t word, count = 0;
+    uint64_t word, bits, count = 0;
 
-    for (word = 0; word < segment->geometry.level_words[0]; word++)
-        count += (uint64_t)__builtin_popcountll(shm_load(&segment->bitmap[word]));
+    for (word = 0; word < segment->geometry.level_words[0]; word++) {
+        bits = shm_load(&segment->bitmap[word]);
+        if (bits) /* counting them is a call, where the processor is any */
+            count += (uint64_t)__builtin_popcountll(bits);
+    }
     return count;
 }
 
@@ -161,15 +164,19 @@ void bitmap_end_role(struct segment *segment)
     shm_store_ordered(&segment->header->swept, shm_load_ordered(&segment->header->sweeps));
 }
 
-void bitmap_return(struct segment *segment, uint32_t me, uint64_t index, uint64_t word)
+bool bitmap_return(struct segment *segment, uint32_t me, uint64_t index, uint64_t word)
 {
+    bool returned;
+
     bitmap_begin(segment, me);
-    if (slot_return(segment, index, word))
+    returned = slot_return(segment, index, word);
+    if (returned)
         bitmap_set(segment, index);
     bitmap_end(segment, me);
+    return returned;
 }
 
-static bool is_empty(const struct segment *segment)
+bool bitmap_is_empty(const struct segment *segment)
 {
     return shm_load_ordered(word_at(segment, segment->geometry.levels - 1, 0)) == 0;
 }
@@ -179,7 +186,7 @@ uint64_t bitmap_take(struct segment *segment, uint32_t me, uint64_t turn)
     uint64_t index;
     bool taken;
 
-    if (is_empty(segment))
+    if (bitmap_is_empty(segment))
         return BITMAP_NONE; /* and no announcement, that would put thieves off */
     bitmap_begin(segment, me);
     do {

@@ -53,9 +53,12 @@ uint64_t bitmap_find(struct segment *segment, uint64_t turn);
 /* How many bits are set. */
 uint64_t bitmap_count(const struct segment *segment);
 
-/* Returns a slot whose word is `word`: word, then bit.  Nothing happens when the
- * word has changed. */
-void bitmap_return(struct segment *segment, uint32_t me, uint64_t index, uint64_t word);
+/* Whether no bit is set. */
+bool bitmap_is_empty(const struct segment *segment);
+
+/* Returns a slot whose word is `word`: word, then bit.  False, and nothing happens, when
+ * the word has changed. */
+bool bitmap_return(struct segment *segment, uint32_t me, uint64_t index, uint64_t word);
 
 /* Takes a returned slot for `me`: word, then bit.  BITMAP_NONE if there is none. */
 uint64_t bitmap_take(struct segment *segment, uint32_t me, uint64_t turn);

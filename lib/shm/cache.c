@@ -7,6 +7,7 @@
 #include "bitmap.h"
 #include "depot.h"
 #include "magazine.h"
+#include "tally.h"
 
 #define PATIENCE_US 100000 /* for the depot's lock, when giving everything back */
 
@@ -155,6 +156,15 @@ void cache_read_notes(const struct segment *segment, uint32_t cache, struct cach
 
 /* ------------------------------------------------------ coming and going */
 
+/* Before the claim: whoever looks below the hint misses no cache. */
+static void raise_bump(struct segment *segment, uint32_t above)
+{
+    uint64_t *bump = &segment->header->cache_bump, hint = shm_load(bump);
+
+    while (hint < above && !shm_cas(bump, &hint, (uint64_t)above))
+        ;
+}
+
 uint32_t cache_claim(struct segment *segment, uint32_t session, uint32_t thread)
 {
     uint64_t mine = (uint64_t)session << 32 | thread, orphan = (uint64_t)session << 32;
@@ -167,7 +177,10 @@ uint32_t cache_claim(struct segment *segment, uint32_t session, uint32_t thread)
             struct shm_cache *record = &segment->caches[c];
             uint64_t seen = pass == 0 ? orphan : 0;
 
-            if (shm_load(&record->holder) != seen || !shm_cas(&record->holder, &seen, mine))
+            if (shm_load(&record->holder) != seen)
+                continue;
+            raise_bump(segment, c + 1);
+            if (!shm_cas(&record->holder, &seen, mine))
                 continue;
             /* A thief who noted the record while it was free did not mark it. */
             __atomic_fetch_add(&record->epoch, 1, __ATOMIC_SEQ_CST);
@@ -269,6 +282,7 @@ void cache_release(struct segment *segment, const struct actor *actor)
     uint64_t holder;
 
     cache_flush(segment, actor);
+    tally_end_cache(segment, actor->session, actor->cache);
     holder =
         cache_loaded(segment, actor) == CACHE_NONE && cache_previous(segment, actor) == CACHE_NONE
             ? 0

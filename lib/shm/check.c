@@ -69,7 +69,7 @@ static void look_at_header(struct look *look)
         observe(look, CHECK_HEADER, offsetof(struct shm_header, bump), bump);
     if (magazine_bump > segment->geometry.magazines)
         observe(look, CHECK_HEADER, offsetof(struct shm_header, magazine_bump), magazine_bump);
-    if (shm_load(&header->state) > POOL_POISONED)
+    if (shm_load(&header->state) >= POOL_STATES)
         observe(look, CHECK_HEADER, offsetof(struct shm_header, state), shm_load(&header->state));
 }
 
@@ -410,6 +410,8 @@ static const char *owner_text(uint32_t owner)
         return "quarantined";
     case SLOT_WITHDRAWN:
         return "withdrawn";
+    case SLOT_NEVER: /* damage */
+        break;
     }
     return "owned";
 }

@@ -15,6 +15,8 @@
 #include "magazine.h"
 #include "revoke.h"
 #include "slot.h"
+#include "stages.h"
+#include "tally.h"
 #include "wait.h"
 
 #define PATIENCE_US 100000u /* for a depot's lock */
@@ -46,6 +48,7 @@ void growth_publish(struct segment *segment, uint64_t capacity)
     if (capacity > segment_reserved(segment))
         shm_store_ordered(&header->reserved, capacity);
     if (capacity > segment_capacity(segment)) {
+        stages_renew(segment, segment_capacity(segment), capacity);
         shm_store_ordered(&header->published, capacity);
         shm_store(&header->growths, shm_load(&header->growths) + 1);
         shm_store_ordered(&header->growth_asked, UINT64_C(0));
@@ -87,21 +90,26 @@ static bool has_entry_from(const struct segment *segment, uint32_t magazine, uin
     return false;
 }
 
-/* Of a magazine of the caller's. */
+/* Of a magazine of the caller's.  What is kept for a while counts as allocated by `me`, without a
+ * cache, and freed: if we die here, the sweep counts as much back. */
 static void filter(struct segment *segment, uint32_t me, uint32_t magazine, uint64_t target)
 {
+    const struct actor actor = {me, CACHE_NONE, 0, 0};
     uint64_t kept[ENTRIES_MAX], index;
     uint32_t count = 0;
 
     while (count < ENTRIES_MAX && magazine_pop(segment, magazine, me, &index)) {
-        if (index >= target)
+        if (index >= target) {
             slot_withdraw(segment, index, shm_load(&segment->words[index]));
-        else
+        } else {
+            tally_alloc(segment, &actor);
             kept[count++] = index;
+        }
     }
     while (count > 0) {
         index = kept[--count];
         magazine_push(segment, magazine, index, shm_load(&segment->words[index]), false);
+        tally_free(segment, &actor);
     }
 }
 

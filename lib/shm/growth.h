@@ -10,8 +10,8 @@
  *   grow     1 memory reserved (geometry_extents())   died: more memory than needed, which
  *                                                     re-adoption gives back
  *            2 manifest                               died: re-adoption begins at 1 again
- *            3 reserved, then published               the new slots are there: words of zero,
- *                                                     never used, or WITHDRAWN
+ *            3 reserved, stages of slots that come    the new slots are there: words of zero,
+ *              back, then published                   never used, or WITHDRAWN
  *            4 WITHDRAWN below published -> RETURNED  died: done by the next sweep or
  *                                                     re-adoption
  *            5 free epoch, waiters woken

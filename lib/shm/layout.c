@@ -21,7 +21,7 @@
 #define LIBC_KIND 2u
 #endif
 
-_Static_assert(sizeof(struct shm_session) == 2 * LAYOUT_LINE, "a session record is two lines");
+_Static_assert(sizeof(struct shm_session) == 3 * LAYOUT_LINE, "a session record is three lines");
 _Static_assert(sizeof(struct shm_depot) == 2 * LAYOUT_LINE, "a depot is two lines");
 _Static_assert(sizeof(struct shm_cache) == 2 * LAYOUT_LINE, "a cache record is two lines");
 _Static_assert(sizeof(struct shm_header) <= 1024, "the header fits its part");
@@ -131,6 +131,7 @@ int geometry_plan(struct geometry *geometry, const struct pool_spec *spec, struc
     g.words_at = place(&end, g.max_capacity * sizeof(uint64_t));
     g.notes_at = place(&end, g.flags & SPEC_NOTES ? g.max_capacity * sizeof(uint64_t) : 0);
     g.holders_at = place(&end, g.max_capacity * g.row_words * sizeof(uint64_t));
+    g.stages_at = place(&end, g.flags & SPEC_STAGES ? g.max_capacity : 0);
     g.guard_at = round_up(end, page);
     g.objects_at = g.guard_at + page;
     if (__builtin_mul_overflow(g.stride, g.max_capacity, &object_bytes))
@@ -175,6 +176,8 @@ unsigned geometry_extents(const struct geometry *geometry, uint64_t from, uint64
     if (g->flags & SPEC_NOTES)
         count = add_extent(extents, count, g->notes_at, from, to, sizeof(uint64_t));
     count = add_extent(extents, count, g->holders_at, from, to, g->row_words * sizeof(uint64_t));
+    if (g->flags & SPEC_STAGES)
+        count = add_extent(extents, count, g->stages_at, from, to, 1);
     return add_extent(extents, count, g->objects_at, from, to, g->stride);
 }
 
@@ -202,6 +205,7 @@ void segment_bind(struct segment *segment, void *base, const struct geometry *ge
     segment->words = (void *)(bytes + geometry->words_at);
     segment->notes = geometry->flags & SPEC_NOTES ? (void *)(bytes + geometry->notes_at) : NULL;
     segment->holders = geometry->row_words ? (void *)(bytes + geometry->holders_at) : NULL;
+    segment->stages = geometry->flags & SPEC_STAGES ? (void *)(bytes + geometry->stages_at) : NULL;
     segment->bitmap = (void *)(bytes + geometry->bitmap_at);
     segment->objects = bytes + geometry->objects_at;
 }
@@ -399,7 +403,9 @@ uint32_t segment_state(const struct segment *segment)
 {
     uint32_t state = shm_load_ordered(&segment->header->state);
 
-    return state <= POOL_POISONED ? state : POOL_POISONED;
+    if (state == POOL_LIVE)
+        return shm_load_ordered(&segment->header->seals) & 1 ? POOL_SEALED : POOL_LIVE;
+    return state < POOL_STATES ? state : POOL_POISONED;
 }
 
 void segment_set_state(struct segment *segment, uint32_t state)

@@ -5,7 +5,8 @@
  * One segment of shared memory holds one pool:
  *
  *   header | sessions | depots | caches | magazine words | magazine links |
- *   return bitmap | magazines | slot words | (notes) | (holders) | guard page | objects
+ *   return bitmap | magazines | slot words | (notes) | (holders) | (stages) | guard page |
+ *   objects
  *
  * All of it is laid out, and mapped, for the pool's maximum.  The parts up to the bitmap
  * have their memory from the start; of the others only what the capacity needs is
@@ -41,7 +42,7 @@
 #include <stdint.h>
 
 #define LAYOUT_MAGIC UINT64_C(0x636f6c6c61747366) /* "fstalloc", little-endian */
-#define LAYOUT_MAJOR 2u
+#define LAYOUT_MAJOR 3u
 #define LAYOUT_MINOR 0u
 #define LAYOUT_LINE 64u /* the unit that parts are aligned to */
 
@@ -65,7 +66,7 @@ struct geometry {
     uint32_t levels;    /* of the return bitmap */
     uint64_t level_words[6];
     uint64_t sessions_at, depots_at, caches_at, magazine_words_at, magazine_links_at, bitmap_at,
-        magazines_at, words_at, notes_at, holders_at, guard_at, objects_at;
+        magazines_at, words_at, notes_at, holders_at, stages_at, guard_at, objects_at;
     uint64_t total; /* bytes of the segment, whole pages */
 };
 
@@ -77,7 +78,7 @@ int geometry_plan(struct geometry *geometry, const struct pool_spec *spec, struc
 struct extent {
     uint64_t from, length;
 };
-#define EXTENTS_MAX 6
+#define EXTENTS_MAX 7
 
 /* What has to have memory before the capacity can go from `from` slots to `to`, beyond what
  * `from` needs; with `from` 0 everything that `to` needs.  Returns how many there are.  They
@@ -102,7 +103,15 @@ struct shm_fingerprint {
 enum {
     POOL_LIVE = 0,
     POOL_DESTROYED = 1, /* by its name; detaching users remain */
-    POOL_POISONED = 2   /* damaged: allocate no more */
+    POOL_POISONED = 2,  /* damaged: allocate no more */
+    POOL_STATES,
+    POOL_SEALED = POOL_STATES /* never stored: live, and sealed (seal.h) */
+};
+
+/* Counts for statistics.  They go on for ever; who wants them from some point on notes what they
+ * were then.  See tally.h. */
+struct shm_counts {
+    uint64_t allocations, frees, failures, waits;
 };
 
 struct shm_header {
@@ -129,6 +138,7 @@ struct shm_header {
     /* Seldom written.  A line of their own each, not to disturb each other. */
     uint32_t state __attribute__((aligned(LAYOUT_LINE))); /* POOL_... */
     uint32_t sweeps, swept; /* works of the sweeper's role: begun, ended (bitmap.h) */
+    uint32_t seals;         /* odd: sealed.  Counts sealing and unsealing: seal.h */
     uint64_t pid_namespace; /* of everybody attached; 0 until the first */
     uint64_t root;          /* a handle, the users' */
     uint64_t published;     /* capacity now, never above max_capacity */
@@ -140,10 +150,21 @@ struct shm_header {
 
     uint64_t bump __attribute__((aligned(LAYOUT_LINE))); /* slots below were used (a hint) */
     uint64_t magazine_bump;                              /* magazines below were used (a hint) */
+    uint64_t cache_bump;                                 /* caches below were claimed (a hint) */
 
     /* For waiting: wait.h. */
     uint32_t free_epoch __attribute__((aligned(LAYOUT_LINE)));
     uint32_t waiters;
+
+    /* For statistics: tally.h. */
+    uint64_t peak __attribute__((aligned(LAYOUT_LINE)));
+    uint64_t reclaimed;                               /* slots that came back by sweeps */
+    uint64_t deaths;                                  /* sessions swept */
+    uint64_t reclaim_last, reclaim_most, reclaim_all; /* ns, of sweeps */
+    uint64_t reclaims;                                /* how many sweeps those are of */
+    uint64_t exchanges_before;                        /* what had been counted at the last reset */
+    struct shm_counts before;
+    uint64_t reclaimed_before, deaths_before, growths_before;
 };
 
 /* States of a session, in shm_session.state.  See session.h. */
@@ -168,8 +189,15 @@ struct shm_session {
 
     uint32_t inherited __attribute__((aligned(LAYOUT_LINE))); /* futex word: counts what came */
     uint32_t unused;
-    uint64_t reserved[7]; /* statistics */
-} __attribute__((aligned(2 * LAYOUT_LINE)));
+    /* For statistics: tally.h. */
+    uint64_t ended_allocations, ended_frees; /* of this session's threads that had a cache and
+                                                ended */
+    struct shm_counts counts; /* failures and waits; allocations and frees without a cache: of
+                                 all sessions that ever had the record */
+    uint64_t unused_line;
+
+    struct shm_counts before __attribute__((aligned(LAYOUT_LINE))); /* counts when it began */
+} __attribute__((aligned(LAYOUT_LINE)));
 
 struct shm_depot {
     pthread_mutex_t mutex;         /* robust, process-shared; touched by lock.c alone */
@@ -186,7 +214,10 @@ struct shm_cache {
     uint64_t holder;                     /* session << 32 | kernel thread id; 0: free */
     uint32_t loaded, previous;           /* magazine index + 1, 0: none */
     uint64_t loaded_word, previous_word; /* their words when they came here */
-    uint64_t reserved[9];                /* statistics */
+    /* For statistics: tally.h. */
+    uint64_t allocations_before, frees_before; /* the gate's when the holder came */
+    uint64_t exchanges;                        /* allocations past the cache */
+    uint64_t reserved[4];
 } __attribute__((aligned(2 * LAYOUT_LINE)));
 
 static inline uint32_t cache_session_of(uint64_t holder)
@@ -212,6 +243,7 @@ struct segment {
     uint64_t *words;     /* slot words */
     uint64_t *notes;     /* NULL in pools without */
     uint64_t *holders;   /* rows of geometry.row_words; NULL in pools that do not share */
+    uint8_t *stages;     /* NULL in pools without */
     uint64_t *bitmap;    /* all levels, the leaves first */
     char *objects;
 };
@@ -239,11 +271,11 @@ uint64_t segment_capacity(const struct segment *segment);
  * every handle ever given out is below it. */
 uint64_t segment_reserved(const struct segment *segment);
 
-/* The pool's state, POOL_...; anything else reads as POOL_POISONED. */
+/* The pool's state, POOL_...: of a live one whether it is sealed; anything else reads as
+ * POOL_POISONED. */
 uint32_t segment_state(const struct segment *segment);
 
-/* Marks the pool destroyed or poisoned, and has every thread's next entry
- * notice.  Takes no lock. */
+/* Changes the pool's state, and has every thread's next entry notice.  Takes no lock. */
 void segment_set_state(struct segment *segment, uint32_t state);
 
 /* One-word accesses to shared memory, named for the order they give. */

@@ -7,6 +7,7 @@
 #include "bitmap.h"
 #include "share.h"
 #include "slot.h"
+#include "tally.h"
 #include "wait.h"
 
 #define NS_PER_TENTH UINT64_C(100000000)
@@ -115,6 +116,7 @@ static bool give_back(struct segment *segment, uint64_t index, uint64_t word)
 {
     if (!slot_return(segment, index, word))
         return false;
+    tally_reclaim(segment);
     bitmap_set(segment, index);
     return true;
 }

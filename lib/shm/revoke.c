@@ -21,6 +21,11 @@ bool revoke_register(void)
     return membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED);
 }
 
+bool revoke_barrier(void)
+{
+    return membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED);
+}
+
 bool revoke_begin(struct segment *segment, const struct actor *actor, struct revocation *revocation)
 {
     uint32_t c, s;
@@ -42,7 +47,7 @@ bool revoke_begin(struct segment *segment, const struct actor *actor, struct rev
         if (c != actor->cache && shm_load(&record->holder))
             shm_store_ordered(&record->gate.revoked, 1u);
     }
-    return membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED);
+    return revoke_barrier();
 }
 
 void revoke_end(struct revocation *revocation)

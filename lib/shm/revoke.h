@@ -55,6 +55,10 @@
  * when the kernel refuses; then its threads must not have caches. */
 bool revoke_register(void);
 
+/* Has every processor that runs an attached process pass a barrier.  False when the kernel
+ * refuses. */
+bool revoke_barrier(void);
+
 struct revoke_note {
     uint64_t epoch, moves;
 };

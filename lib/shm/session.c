@@ -24,6 +24,7 @@
 #include "session.h"
 
 #include "slot.h"
+#include "tally.h"
 
 #include <sched.h>
 #include <string.h>
@@ -44,6 +45,7 @@ void session_open(struct segment *segment, uint32_t session, uint32_t pid, uint3
     shm_store(&record->begun, 0u);
     shm_store(&record->ended, 0u);
     record->started = (uint64_t)time(NULL);
+    tally_begin_session(segment, session);
     memset(record->comm, 0, sizeof record->comm);
     memcpy(record->comm, comm, strnlen(comm, sizeof record->comm - 1));
     shm_store_ordered(&record->state, (uint32_t)SESSION_LIVE);

@@ -6,6 +6,7 @@
 
 #include "bitmap.h"
 #include "session.h"
+#include "tally.h"
 #include "wait.h"
 
 /* Each round means that another process came and went meanwhile.  More than this many, and
@@ -130,15 +131,21 @@ bool share_sweep(struct segment *segment, uint64_t index, uint32_t session, uint
     return slot_owner_of(seen) == SLOT_SHARED || share_closer(segment, slot_owner_of(seen));
 }
 
-/* Lets go of a slot that `me` never had, and gives it back if it falls to him. */
-static void let_go(struct segment *segment, uint64_t index, uint32_t me)
+/* Lets go of a slot that `me` never had. */
+static void let_go(struct segment *segment, uint64_t index, uint32_t me, uint64_t *fallen)
 {
+    const struct actor actor = {me, CACHE_NONE, 0, 0};
     uint64_t word;
 
     if (!share_drop(segment, index, me, &word))
         return;
-    bitmap_return(segment, me, index, word);
-    wait_wake(segment);
+    if (fallen) {
+        *fallen = word;
+    } else {
+        if (bitmap_return(segment, me, index, word))
+            tally_free(segment, &actor);
+        wait_wake(segment);
+    }
 }
 
 /* -------------------------------------------------------- becoming a holder */
@@ -151,7 +158,7 @@ static int diagnose(const struct segment *segment, fastalloc_handle handle)
     return error == FASTALLOC_E_DOUBLE_FREE ? FASTALLOC_E_STALE : error;
 }
 
-int share_make(struct segment *segment, fastalloc_handle handle, uint32_t me)
+int share_make(struct segment *segment, fastalloc_handle handle, uint32_t me, uint64_t *fallen)
 {
     uint64_t index = slot_index(segment, handle);
     uint64_t generation = handle >> segment->geometry.index_bits;
@@ -163,7 +170,7 @@ int share_make(struct segment *segment, fastalloc_handle handle, uint32_t me)
         set_bit(segment, index, me);
         if (slot_mark(segment, index, mine, SLOT_SHARED))
             return 0;
-        let_go(segment, index, me);
+        let_go(segment, index, me, fallen);
     }
     return diagnose(segment, handle);
 }
@@ -192,7 +199,7 @@ int share_refuse(const struct segment *segment, fastalloc_handle handle)
     return diagnose(segment, handle);
 }
 
-int share_join(struct segment *segment, fastalloc_handle handle, uint32_t me)
+int share_join(struct segment *segment, fastalloc_handle handle, uint32_t me, uint64_t *fallen)
 {
     uint64_t index = slot_index(segment, handle);
     uint64_t generation = handle >> segment->geometry.index_bits;
@@ -212,6 +219,6 @@ int share_join(struct segment *segment, fastalloc_handle handle, uint32_t me)
              !slot_mark(segment, index, word, SLOT_SHARED));
     if (is_joinable(segment, word, generation))
         return 0;
-    let_go(segment, index, me);
+    let_go(segment, index, me, fallen);
     return FASTALLOC_E_STALE;
 }

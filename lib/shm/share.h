@@ -40,7 +40,7 @@
  * in a later generation: step 3 of ref tells him, and what he lets go of is that
  * slot as it is by then.  Until he does it counts him as a holder.  So the duty of the
  * last can fall to one who never had the slot: share_make() and share_join() then give the
- * slot back themselves.
+ * slot back themselves, or have their caller do so.
  *
  * Died in share, after 1: the bit goes with the sweep, the slot is the session's.  In ref after
  * 2: a bit, taken out by the sweep like any hold.  In let go after 1: a slot SHARED, its row empty:
@@ -67,12 +67,16 @@ static inline uint32_t share_closer(const struct segment *segment, uint32_t owne
 }
 
 /* Shares a slot of `me`, who is its first holder.  Returns 0, FASTALLOC_E_STALE (not its own
- * as well), _HANDLE, or _SHARING: it is shared already. */
-int share_make(struct segment *segment, fastalloc_handle handle, uint32_t me);
+ * as well), _HANDLE, or _SHARING: it is shared already.
+ *
+ * Where the duty of the last fell to `me` and `fallen` is not NULL, *fallen is the slot's word,
+ * as share_drop() gives it, and the caller frees the slot; else it is left as it is.  With NULL
+ * the slot is given back here. */
+int share_make(struct segment *segment, fastalloc_handle handle, uint32_t me, uint64_t *fallen);
 
 /* Makes `me`, who does not hold it, a holder.  Returns 0, FASTALLOC_E_STALE, _HANDLE, or
- * _SHARING: the slot is live, but not shared.  Waits for nobody. */
-int share_join(struct segment *segment, fastalloc_handle handle, uint32_t me);
+ * _SHARING: the slot is live, but not shared.  `fallen` as in share_make().  Waits for nobody. */
+int share_join(struct segment *segment, fastalloc_handle handle, uint32_t me, uint64_t *fallen);
 
 /* Ends `me`'s hold on a slot.  True when it was the last: *word is the slot's word, `me`'s
  * and of a generation that nobody has a handle of, to be freed by the caller. */

@@ -5,6 +5,7 @@
 #include "slot.h"
 
 #include "share.h"
+#include "spec.h"
 
 void slot_take(struct segment *segment, uint64_t index, uint64_t word, uint32_t me)
 {
@@ -80,6 +81,20 @@ static bool is_free(uint32_t owner)
     return owner == SLOT_IDLE || owner == SLOT_RETURNED || owner == SLOT_WITHDRAWN;
 }
 
+/* Whether a slot of generation `now` was freed by one free of generation `mine`: frees that
+ * decide by compare-and-swap take two steps, and one more where they do more (lifecycle.c). */
+static bool is_freed_once(const struct segment *segment, uint64_t mine, uint64_t now)
+{
+    unsigned steps = !slot_frees_decide(segment) ? 1 : segment->stages ? 3 : 2;
+
+    for (; steps > 0; steps--) {
+        mine = slot_generation_next(mine, segment->geometry.index_bits);
+        if (mine == now)
+            return true;
+    }
+    return false;
+}
+
 /* Says what a handle is, that is not the live slot `word` says there is. */
 static int diagnose(const struct segment *segment, fastalloc_handle handle, uint64_t word)
 {
@@ -93,7 +108,7 @@ static int diagnose(const struct segment *segment, fastalloc_handle handle, uint
      * out here: another pool's handle, or none at all. */
     if (mine == 0 || word == 0 || ((mine - first) & last) > ((now - first) & last))
         return FASTALLOC_E_HANDLE;
-    if (now == slot_generation_next(mine, bits) && is_free(owner))
+    if (is_freed_once(segment, mine, now) && is_free(owner))
         return FASTALLOC_E_DOUBLE_FREE;
     if (now == mine && is_free(owner))
         return FASTALLOC_E_HANDLE; /* of this generation none was given out yet */
@@ -111,28 +126,55 @@ int slot_diagnose(const struct segment *segment, fastalloc_handle handle)
     return diagnose(segment, handle, shm_load(&segment->words[index]));
 }
 
-int slot_own(struct segment *segment, fastalloc_handle handle, uint32_t me, uint64_t *word)
+bool slot_frees_decide(const struct segment *segment)
+{
+    return segment->geometry.flags & (SPEC_STRICT | SPEC_STAGES);
+}
+
+/* Makes a live slot's word `target`, from whichever session has it, or from ANYONE, by CAS. */
+static int claim(struct segment *segment, fastalloc_handle handle, uint64_t target)
 {
     uint64_t index = slot_index(segment, handle);
     uint64_t generation = handle >> segment->geometry.index_bits;
-    uint64_t seen, mine = slot_word(generation, me);
+    uint64_t seen;
     uint32_t owner;
 
     if (index >= segment_reserved(segment))
         return FASTALLOC_E_HANDLE;
     seen = shm_load(&segment->words[index]);
     for (;;) {
-        if (seen == mine)
-            break;
         owner = slot_owner_of(seen);
         if (slot_generation_of(seen) != generation ||
             (!slot_owner_is_session(segment, owner) && owner != SLOT_ANYONE))
             return diagnose(segment, handle, seen);
-        if (shm_cas(&segment->words[index], &seen, mine))
-            break;
+        if (seen == target || shm_cas(&segment->words[index], &seen, target))
+            return 0;
     }
-    *word = mine;
-    return 0;
+}
+
+int slot_own(struct segment *segment, fastalloc_handle handle, uint32_t me, uint64_t *word)
+{
+    uint64_t mine = slot_word(handle >> segment->geometry.index_bits, me);
+    int error = claim(segment, handle, mine);
+
+    if (!error)
+        *word = mine;
+    return error;
+}
+
+/* In one step: who owned it first would lose it again to another who frees it too, and so on. */
+int slot_end(struct segment *segment, fastalloc_handle handle, uint32_t me, uint64_t *word)
+{
+    uint32_t bits = segment->geometry.index_bits;
+    uint64_t ended = slot_word(slot_generation_next(handle >> bits, bits), me);
+    int error;
+
+    if (!slot_frees_decide(segment))
+        return slot_own(segment, handle, me, word);
+    error = claim(segment, handle, ended);
+    if (!error)
+        *word = ended;
+    return error;
 }
 
 int slot_give(struct segment *segment, fastalloc_handle handle, uint32_t from, uint32_t to)

@@ -16,6 +16,7 @@
  *      |                                          v
  *   (never)   claim_returned: CAS g|me   returned g|RETURNED, flagged in the bitmap
  *
+ *   live --- end, where frees decide: CAS g+1|me ---> live, on its way to idle or returned
  *   live --- share.h ---> g|SHARED <---> g|closing, session ---> live g+1|session
  *   live --- notes.h ---> g|ANYONE, g|QUARANTINED
  *   idle, returned, never used --- growth.h ---> g|WITHDRAWN ---> g|RETURNED
@@ -30,7 +31,8 @@
  *
  * Generations have as many bits as the handle leaves beside the index, at most
  * 48, begin at random in each pool, and skip 0 when they wrap.  With a million
- * slots they have 44 bits: one slot freed every 5 ns wraps after a day, and a
+ * slots they have 44 bits: one slot freed every 5 ns wraps after a day (where frees decide
+ * in a half or a third of it, since each takes two or three generations), and a
  * handle that old, kept that long, is then taken for good once in 2^44 frees.
  */
 #ifndef SHM_SLOT_H
@@ -42,6 +44,7 @@
 
 enum slot_owner {
     SLOT_IDLE = 0,
+    SLOT_NEVER = 0xfff9,     /* no word has this owner: what never matches */
     SLOT_WITHDRAWN = 0xfffb, /* above the capacity: shrunk away */
     SLOT_QUARANTINED = 0xfffc,
     SLOT_SHARED = 0xfffd,
@@ -90,6 +93,16 @@ static inline fastalloc_handle slot_handle(const struct segment *segment, uint64
     return slot_generation_of(word) << segment->geometry.index_bits | index;
 }
 
+/* The handle that was good before the word's generation. */
+static inline fastalloc_handle slot_ended_handle(const struct segment *segment, uint64_t word,
+                                                 uint64_t index)
+{
+    uint64_t generation = slot_generation_of(word);
+    uint32_t bits = segment->geometry.index_bits;
+
+    return (generation > 1 ? generation - 1 : slot_generation_last(bits)) << bits | index;
+}
+
 /* The index in a handle; not bounded. */
 static inline uint64_t slot_index(const struct segment *segment, fastalloc_handle handle)
 {
@@ -136,8 +149,18 @@ bool slot_withdraw(struct segment *segment, uint64_t index, uint64_t word);
 
 /* Makes `me` the owner of a live slot by CAS, from whichever session has it, or
  * from ANYONE.  *word gets g|me.  Returns 0 (also when it was `me`'s already),
- * FASTALLOC_E_HANDLE, _STALE, or _DOUBLE_FREE: stale by just one free, idle since. */
+ * FASTALLOC_E_HANDLE, _STALE, or _DOUBLE_FREE: stale by just one free, idle since (where frees
+ * decide also by two, as far as the generation tells). */
 int slot_own(struct segment *segment, fastalloc_handle handle, uint32_t me, uint64_t *word);
+
+/* Whether frees decide by compare-and-swap who frees: of two that free one handle at once, one
+ * does.  In strict pools, and in those where freeing does more than to free. */
+bool slot_frees_decide(const struct segment *segment);
+
+/* Begins a free: makes `me` the owner as slot_own() does, and where frees decide, by the same CAS,
+ * of the next generation, so that nobody else can free the slot, adopt or pass it on.  *word is
+ * its word then.  Returns as slot_own(). */
+int slot_end(struct segment *segment, fastalloc_handle handle, uint32_t me, uint64_t *word);
 
 /* CAS from g|from to g|to, for a gift.  Returns as slot_own(); FASTALLOC_E_STALE
  * when `from` does not own the slot. */

@@ -230,6 +230,8 @@ int spec_complete(struct pool_spec *spec, struct reason *why)
             spec->growth == FASTALLOC_GROWTH_NONE ? spec->capacity : default_maximum(spec);
     if (spec->on_death == FASTALLOC_QUARANTINE || spec->on_death == FASTALLOC_HEIR)
         spec->flags |= SPEC_NOTES;
+    if (spec->flags & SPEC_ZERO_FREE)
+        spec->flags |= SPEC_STAGES;
     if (!spec->max_threads)
         spec->max_threads = SPEC_THREADS_DEFAULT;
     if (!spec->max_sessions)

@@ -26,8 +26,13 @@
 
 /* Features of a pool, in spec.flags: each has its part of the segment. */
 #define SPEC_SHARING 1u /* FASTALLOC_SHARING: who holds each slot */
-#define SPEC_NOTES 2u /* FASTALLOC_DEADLINES, and implied by quarantine and heirs: a note a slot */
-#define SPEC_FLAGS (SPEC_SHARING | SPEC_NOTES)
+#define SPEC_NOTES 2u  /* FASTALLOC_DEADLINES, and implied by quarantine and heirs: a note a slot */
+#define SPEC_STRICT 4u /* FASTALLOC_STRICT: frees decide by compare-and-swap */
+#define SPEC_ZERO_ALLOC 8u /* FASTALLOC_ZERO_ON_ALLOC */
+#define SPEC_ZERO_FREE 16u /* FASTALLOC_ZERO_ON_FREE */
+#define SPEC_STAGES 32u    /* FASTALLOC_LIFECYCLE, and implied by ZERO_FREE: a byte a slot */
+#define SPEC_FLAGS                                                                                 \
+    (SPEC_SHARING | SPEC_NOTES | SPEC_STRICT | SPEC_ZERO_ALLOC | SPEC_ZERO_FREE | SPEC_STAGES)
 
 struct pool_spec {
     char name[SPEC_NAME_MAX + 1];

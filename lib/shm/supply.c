@@ -15,7 +15,9 @@
 #include "depot.h"
 #include "magazine.h"
 #include "revoke.h"
+#include "seal.h"
 #include "slot.h"
+#include "tally.h"
 #include "wait.h"
 
 #include <time.h>
@@ -36,6 +38,23 @@ static bool has_cache(const struct actor *actor)
     return actor->cache != CACHE_NONE;
 }
 
+/* Right after the slot that is to be handed out was taken from elsewhere than the cache. */
+static void count_past_cache(struct segment *segment, const struct actor *actor)
+{
+    tally_alloc(segment, actor);
+    tally_exchange(segment, actor);
+}
+
+/* As magazine_pop(), of a magazine that was not the cache's. */
+static bool pop_past_cache(struct segment *segment, const struct actor *actor, uint32_t magazine,
+                           uint64_t *index)
+{
+    if (!magazine_pop(segment, magazine, actor->session, index))
+        return false;
+    count_past_cache(segment, actor);
+    return true;
+}
+
 /* -------------------------------------------------- within one's own cache */
 
 /* Pops from the loaded magazine, or the previous one. */
@@ -52,6 +71,8 @@ static bool pop_cached(struct segment *segment, const struct actor *actor, uint6
         if (!popped && cache_previous(segment, actor) != CACHE_NONE)
             cache_swap(segment, actor);
     }
+    if (popped)
+        tally_alloc(segment, actor);
     cache_leave(segment, actor);
     return popped;
 }
@@ -115,7 +136,7 @@ static bool take_locked(struct segment *segment, const struct actor *actor, uint
 
     if (!has_cache(actor)) {
         while (!popped && depot_take_stock_locked(segment, d, actor->session, &magazine, &word)) {
-            popped = magazine_pop(segment, magazine, actor->session, index);
+            popped = pop_past_cache(segment, actor, magazine, index);
             depot_give_locked(segment, d, magazine, word);
         }
         return popped;
@@ -126,7 +147,7 @@ static bool take_locked(struct segment *segment, const struct actor *actor, uint
     cache_moves(segment, actor);
     while (!popped && depot_take_stock_locked(segment, d, actor->session, &magazine, &word)) {
         place_locked(segment, actor, d, magazine, word);
-        popped = magazine_pop(segment, magazine, actor->session, index);
+        popped = pop_past_cache(segment, actor, magazine, index);
     }
     cache_leave(segment, actor);
     return popped;
@@ -194,6 +215,7 @@ static bool claim_many(struct segment *segment, const struct actor *actor, uint6
 
     if (!claim(segment, actor->session, next, index))
         return false;
+    count_past_cache(segment, actor);
     if (!has_cache(actor))
         return true;
     ensure_loaded(segment, actor);
@@ -245,6 +267,7 @@ static int take_by_looking(struct segment *segment, const struct actor *actor, u
     for (at = 0; at < capacity; at++) {
         if (slot_claim_returned(segment, at, actor->session) ||
             slot_claim_fresh(segment, at, actor->session)) {
+            count_past_cache(segment, actor);
             bitmap_clear(segment, at);
             *index = at;
             return 0;
@@ -283,7 +306,7 @@ static enum revoke_result steal(struct segment *segment, const struct actor *act
         cache_enter(segment, actor);
     result = revoke_take(segment, actor, revocation, &magazine, &word);
     if (result == REVOKE_TOOK) {
-        if (!magazine_pop(segment, magazine, actor->session, index))
+        if (!pop_past_cache(segment, actor, magazine, index))
             result = REVOKE_AGAIN;
         if (has_cache(actor))
             place_locked(segment, actor, d, magazine, word);
@@ -314,14 +337,12 @@ static void yield_to_thief(struct segment *segment, const struct actor *actor)
         cache_yield(segment, actor);
 }
 
-/* A look at the ordinary sources. */
-static enum outcome take_ordinary(struct segment *segment, const struct actor *actor,
-                                  const struct timespec *deadline, uint64_t *index)
+/* A look at the ordinary sources but the actor's cache. */
+static enum outcome take_beyond(struct segment *segment, const struct actor *actor,
+                                const struct timespec *deadline, uint64_t *index)
 {
     enum outcome depots;
 
-    if (has_cache(actor) && pop_cached(segment, actor, index))
-        return FOUND;
     /* Without a cache a lock costs more than the bitmap. */
     if (!has_cache(actor) && take_returned(segment, actor, index))
         return FOUND;
@@ -330,6 +351,15 @@ static enum outcome take_ordinary(struct segment *segment, const struct actor *a
         take_returned(segment, actor, index))
         return FOUND;
     return depots;
+}
+
+/* A look at all ordinary sources. */
+static enum outcome take_ordinary(struct segment *segment, const struct actor *actor,
+                                  const struct timespec *deadline, uint64_t *index)
+{
+    if (has_cache(actor) && pop_cached(segment, actor, index))
+        return FOUND;
+    return take_beyond(segment, actor, deadline, index);
 }
 
 /* What a round of revocation that took nothing says, after a look at the
@@ -381,15 +411,27 @@ int supply_alloc(struct segment *segment, const struct actor *actor, uint64_t pa
                  uint64_t *index, uint64_t *word)
 {
     uint64_t found;
-    int error = 0;
+    int error;
 
     yield_to_thief(segment, actor);
-    if (take_ordinary(segment, actor, NULL, &found) != FOUND)
-        error = insist(segment, actor, patience_us, &found);
+    if (has_cache(actor) && pop_cached(segment, actor, &found)) {
+        error = 0;
+    } else {
+        if (take_beyond(segment, actor, NULL, &found) == FOUND)
+            error = 0;
+        else
+            error = insist(segment, actor, patience_us, &found);
+        tally_peak(segment, error != 0);
+    }
     if (error)
         return error;
-    *index = found;
     *word = shm_load(&segment->words[found]);
+    /* The slot is taken, and seen by all who look after the seal: now the seal. */
+    if (seal_is_closed(segment)) {
+        supply_free(segment, actor, found, *word);
+        return FASTALLOC_E_SEALED;
+    }
+    *index = found;
     return 0;
 }
 
@@ -436,8 +478,9 @@ static bool keep_cached(struct segment *segment, const struct actor *actor, uint
 void supply_free(struct segment *segment, const struct actor *actor, uint64_t index, uint64_t word)
 {
     yield_to_thief(segment, actor);
-    if (!keep_cached(segment, actor, index, word))
-        bitmap_return(segment, actor->session, index, word);
+    if (keep_cached(segment, actor, index, word) ||
+        bitmap_return(segment, actor->session, index, word))
+        tally_free(segment, actor);
     /* Again, after the slot is there: who began to wait meanwhile may have looked too early. */
     wait_wake(segment);
 }

@@ -20,8 +20,8 @@
 #include "layout.h"
 
 /* Allocates a slot; *word is its live word.  Returns 0, FASTALLOC_E_EXHAUSTED,
- * FASTALLOC_E_STALLED (after `patience_us`, SUPPLY_PATIENCE_US at most; 0: one look everywhere) or
- * FASTALLOC_E_POISONED. */
+ * FASTALLOC_E_STALLED (after `patience_us`, SUPPLY_PATIENCE_US at most; 0: one look everywhere),
+ * FASTALLOC_E_SEALED or FASTALLOC_E_POISONED. */
 int supply_alloc(struct segment *segment, const struct actor *actor, uint64_t patience_us,
                  uint64_t *index, uint64_t *word);
 

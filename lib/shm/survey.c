@@ -33,11 +33,14 @@ static void count_magazines(const struct segment *segment, struct survey *survey
 {
     uint32_t magazine,
         magazines = geometry_magazines(&segment->geometry, segment_reserved(segment));
+    uint64_t used = shm_load(&segment->header->magazine_bump), entries;
+    bool in_depot;
 
     for (magazine = 0; magazine < magazines; magazine++) {
-        bool in_depot;
-        uint64_t entries = entries_of(segment, magazine, &in_depot);
-
+        /* From the first on that was never used, none was: magazine_fresh(). */
+        if (magazine >= used && !shm_load(&segment->magazine_words[magazine]))
+            break;
+        entries = entries_of(segment, magazine, &in_depot);
         if (in_depot)
             survey->stocked += entries;
         else
@@ -88,20 +91,26 @@ void survey_slots(const struct segment *segment, struct survey *survey, uint64_t
         survey->rebuilds += shm_load(&segment->depots[i].rebuilds);
 }
 
+uint64_t survey_used(const struct segment *segment)
+{
+    uint64_t capacity = segment_capacity(segment), used = shm_load(&segment->header->bump);
+
+    /* The hint may lag behind the words a dying claimer took. */
+    while (used < capacity && shm_load(&segment->words[used]))
+        used++;
+    return used < capacity ? used : capacity;
+}
+
 uint64_t survey_allocated(const struct segment *segment)
 {
-    uint64_t capacity = segment_capacity(segment);
-    uint64_t used = shm_load(&segment->header->bump), idle;
     struct survey survey = {0};
+    uint64_t used, idle;
 
     if (segment->geometry.magazine_size == 0) {
         survey_slots(segment, &survey, NULL);
         return survey.live + survey.anyone + survey.shared + survey.quarantined;
     }
-    /* The hint may lag behind the words a dying claimer took. */
-    while (used < capacity && shm_load(&segment->words[used]))
-        used++;
-    used = used < capacity ? used : capacity;
+    used = survey_used(segment);
     count_magazines(segment, &survey);
     idle = survey.cached + survey.stocked + bitmap_count(segment);
     return idle < used ? used - idle : 0;

@@ -25,6 +25,9 @@ struct survey {
  * of. */
 void survey_slots(const struct segment *segment, struct survey *survey, uint64_t *by_session);
 
+/* Slots below the capacity that were ever used.  Costs a look, or as many as the hint lags. */
+uint64_t survey_used(const struct segment *segment);
+
 /* Slots in somebody's hands, from the magazines and the bitmap alone: cheaper
  * than looking at every slot, exact when nobody works meanwhile. */
 uint64_t survey_allocated(const struct segment *segment);

@@ -46,9 +46,11 @@
 #include "bitmap.h"
 #include "magazine.h"
 #include "notes.h"
+#include "seal.h"
 #include "session.h"
 #include "share.h"
 #include "slot.h"
+#include "tally.h"
 #include "wait.h"
 
 #include <stdlib.h>
@@ -214,6 +216,7 @@ static void reclaim(struct sweeping *sweeping, uint64_t index, uint64_t word)
 {
     if (!slot_return(sweeping->segment, index, word))
         return;
+    tally_reclaim(sweeping->segment);
     bitmap_set(sweeping->segment, index);
     sweeping->result.slots++;
 }
@@ -285,6 +288,7 @@ static uint64_t free_caches(struct segment *segment, uint32_t session)
         shm_store(&record->previous_word, UINT64_C(0));
         shm_store(&record->gate.revoked, 0u);
         shm_store_ordered(&record->gate.busy, 0u);
+        tally_end_cache(segment, session, c);
         shm_store_ordered(&record->holder, UINT64_C(0));
         freed++;
     }
@@ -339,10 +343,12 @@ void sweep_session(struct segment *segment, uint32_t session, const struct sweep
     shm_store_ordered(&segment->depots[depot].dirty, 1u);
     sweeping.result.caches = free_caches(segment, session);
     clear_record(segment, session);
+    seal_spread(segment); /* it may have died sealing */
     wait_wake(segment);
     if (sweeping.heir && sweeping.policy.on_death == FASTALLOC_HEIR)
         tell_heir(segment, sweeping.heir);
     bitmap_end_role(segment);
+    tally_death(segment);
     shm_store_ordered(&segment->sessions[session].state, (uint32_t)SESSION_RETIRED);
     if (result)
         *result = sweeping.result;

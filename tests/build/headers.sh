@@ -26,7 +26,7 @@ compile()
 for path in "$src"/include/fastalloc/*; do
     header=fastalloc/${path##*/}
     case $header in
-    fastalloc/inline.h) # comes with fastalloc.h, and says so when it does not
+    fastalloc/inline.h | fastalloc/stats.h | fastalloc/typed.h) # come with fastalloc.h
         printf '#include <fastalloc/fastalloc.h>\n#include <%s>\n' "$header" >"$work/header.c" ;;
     *)
         printf '#include <%s>\n#include <%s>\n' "$header" "$header" >"$work/header.c" ;;

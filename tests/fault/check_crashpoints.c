@@ -52,6 +52,12 @@ START_TEST(killed_at_any_instruction_of_a_change_of_capacity)
 }
 END_TEST
 
+START_TEST(an_allocation_killed_at_any_instruction_while_another_seals)
+{
+    stage_play(&seal_operations[_i]);
+}
+END_TEST
+
 /* One run of the test for each operation of the table. */
 static void add(Suite *suite, const char *name, const TTest *test, const struct operation *table)
 {
@@ -82,5 +88,7 @@ int main(int argc, char **argv)
         death_operations);
     add(suite, "wait", a_waiter_killed_before_in_and_after_its_sleep, wait_operations);
     add(suite, "capacity", killed_at_any_instruction_of_a_change_of_capacity, capacity_operations);
+    add(suite, "seal", an_allocation_killed_at_any_instruction_while_another_seals,
+        seal_operations);
     return test_run(suite);
 }

@@ -7,6 +7,7 @@
  * A slot in somebody's hands carries its handle and its holder's session; whoever
  * frees or hands on looks whether it still does.
  */
+#include "tallied.h"
 #include "tests/support/lane.h"
 
 #include "shm/bitmap.h"
@@ -277,6 +278,8 @@ static void run(uint64_t slots)
         (unsigned long long)common->adopted, (unsigned long long)common->given,
         (unsigned long long)common->exhausted, (unsigned long long)common->stalled);
     ck_assert_msg(!common->wrong[0], "%s", common->wrong);
+    /* Each of the dead may have left one of its counts short. */
+    ck_assert_int_le(llabs(tallied_gap(&pool.segment)), (int64_t)kills + CHILDREN);
     last = test_pool_actor(&pool, SESSIONS + 1);
     test_pool_assert_exact(&pool, &last);
     ck_assert_uint_eq(survey_allocated(&pool.segment), 0);

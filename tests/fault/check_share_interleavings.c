@@ -99,11 +99,23 @@ static void let_go(void *argument, unsigned me)
     free_slot(stage, me, word);
 }
 
+/* The last one's duty, of whichever life of the slot. */
+static void free_fallen(struct stage *stage, unsigned me, uint64_t word)
+{
+    WEAVE_REQUIRE(word == stage->segment->words[0] && slot_owner_of(word) == session_of[me],
+                  "what fell to %c is not its", 'a' + me);
+    require_nobody_holds(stage, slot_generation_of(word) - 1);
+    free_slot(stage, me, word);
+}
+
 static void join(void *argument, unsigned me)
 {
     struct stage *stage = argument;
-    int error = share_join(stage->segment, stage->handle, session_of[me]);
+    uint64_t fallen = 0;
+    int error = share_join(stage->segment, stage->handle, session_of[me], &fallen);
 
+    if (fallen)
+        free_fallen(stage, me, fallen);
     WEAVE_REQUIRE(!error || error == FASTALLOC_E_STALE, "joining says %d", error);
     if (error)
         return;
@@ -115,8 +127,11 @@ static void join(void *argument, unsigned me)
 static void join_perhaps(void *argument, unsigned me)
 {
     struct stage *stage = argument;
-    int error = share_join(stage->segment, stage->handle, session_of[me]);
+    uint64_t fallen = 0;
+    int error = share_join(stage->segment, stage->handle, session_of[me], &fallen);
 
+    if (fallen)
+        free_fallen(stage, me, fallen);
     WEAVE_REQUIRE(!error || error == FASTALLOC_E_STALE || error == FASTALLOC_E_SHARING,
                   "joining says %d", error);
     if (error)
@@ -128,7 +143,7 @@ static void join_perhaps(void *argument, unsigned me)
 static void share_and_let_go(void *argument, unsigned me)
 {
     struct stage *stage = argument;
-    int error = share_make(stage->segment, stage->handle, session_of[me]);
+    int error = share_make(stage->segment, stage->handle, session_of[me], NULL);
 
     WEAVE_REQUIRE(!error || error == FASTALLOC_E_STALE, "sharing says %d", error);
     if (error)
@@ -145,9 +160,9 @@ static void alloc_share_and_let_go(void *argument, unsigned me)
 
     if (bitmap_take(segment, session_of[me], 0) == BITMAP_NONE)
         return;
-    WEAVE_REQUIRE(share_make(segment, slot_handle(segment, segment->words[0], 0), session_of[me]) ==
-                      0,
-                  "%c cannot share its own", 'a' + me);
+    WEAVE_REQUIRE(
+        share_make(segment, slot_handle(segment, segment->words[0], 0), session_of[me], NULL) == 0,
+        "%c cannot share its own", 'a' + me);
     stage->record.holding[me] = slot_generation_of(segment->words[0]);
     let_go(stage, me);
 }
@@ -272,8 +287,8 @@ static void play_sharing(const char *name, unsigned holders, unsigned deaths,
     for (i = 0; i < count; i++)
         test_pool_bare_actor(&stage.pool, session_of[i]);
     for (i = 0; i < holders; i++)
-        ck_assert_int_eq(i ? share_join(stage.segment, stage.handle, session_of[i])
-                           : share_make(stage.segment, stage.handle, session_of[i]),
+        ck_assert_int_eq(i ? share_join(stage.segment, stage.handle, session_of[i], NULL)
+                           : share_make(stage.segment, stage.handle, session_of[i], NULL),
                          0);
     weave.memory = stage.segment->bitmap; /* and what follows: words, holders */
     weave.size = (uint64_t)((char *)&stage.segment->holders[2] - (char *)weave.memory);

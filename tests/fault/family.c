@@ -7,6 +7,7 @@
  * own by its first call.
  */
 #include "family.h"
+#include "tallied.h"
 
 #include "client/pool.h"
 #include "shm/check.h"
@@ -83,6 +84,7 @@ static void judge(void *argument, struct crash_verdict *verdict)
         return;
     }
     check(family, verdict, "after the sweep");
+    tallied_judge(&family->pool->segment, family->gap, verdict);
     if (family->operation->survive)
         family->operation->survive(family, verdict);
     survey_slots(&family->pool->segment, &survey, NULL);
@@ -162,6 +164,7 @@ static struct family *build(const struct family_operation *operation)
     if (operation->prepare)
         operation->prepare(family);
     family->held_at_first = family->held;
+    family->gap = tallied_gap(&family->pool->segment);
     family->size = family->pool->segment.geometry.guard_at;
     family->copy = malloc(family->size);
     TEST_REQUIRE(family->copy, "no memory");

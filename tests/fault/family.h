@@ -5,7 +5,7 @@
  * that left.
  *
  * To add an operation, write its act, and where needed what the doomed does before
- * (`enter`), and put it into the table in operations_client.c.
+ * (`enter`), and put it into the table in operations_client.c, or operations_lifecycle.c.
  */
 #ifndef FAULT_FAMILY_H
 #define FAULT_FAMILY_H
@@ -29,6 +29,7 @@ struct family {
     fastalloc_handle handles[FAMILY_HANDLES]; /* the doomed's */
     size_t count;
     unsigned variant;
+    int64_t gap; /* of the statistics, as prepared: tallied.h */
     const struct family_operation *operation;
 };
 
@@ -43,7 +44,8 @@ struct family_operation {
     uint64_t may_keep; /* slots that may have got an owner who lives: given, inherited */
 };
 
-extern const struct family_operation client_operations[];
+extern const struct family_operation client_operations[], client_seal_operations[],
+    lifecycle_operations[];
 
 /* For prepare: the parent holds `count` slots more. */
 void family_hold(struct family *family, size_t count);

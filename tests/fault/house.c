@@ -3,6 +3,7 @@
  * house: see house.h.
  */
 #include "house.h"
+#include "tallied.h"
 
 #include "os/fence.h"
 #include "server/guard.h"
@@ -184,7 +185,7 @@ void house_sweep(struct house *house)
 
     DL_FOREACH_SAFE(registry->suspects, session, next_session)
     {
-        struct death death = {session->number, session->closed};
+        struct death death = {session->number, session->closed, session->noticed};
 
         pool = session->pool;
         /* Not pool_look(), which takes one who is single-stepped for a crowded pool. */
@@ -324,6 +325,7 @@ static void judge_slots(struct house *house, struct pool *pool, struct crash_ver
     TEST_REQUIRE(check_confirm(&pool->segment, 1, 0, &report) == 0, "no memory");
     for (i = 0; i < report.count; i++)
         crash_find(verdict, "pool \"%s\": %s", pool->spec.name, report.findings[i].text);
+    tallied_judge(&pool->segment, 0, verdict);
     survey_slots(&pool->segment, &survey, NULL);
     has = survey.live + survey.anyone + survey.shared + survey.quarantined;
     if (has < held || has > held + house->operation->may_keep)

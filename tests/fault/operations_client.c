@@ -74,6 +74,21 @@ static void act_free_batch(void *argument)
     fastalloc_free_batch(family->pool, family->count, family->handles, NULL);
 }
 
+/* More than there are. */
+static void act_fail_batch(void *argument)
+{
+    struct family *family = argument;
+
+    fastalloc_alloc_batch(family->pool, BATCH, family->handles + family->count, NULL);
+}
+
+static void act_reset(void *argument)
+{
+    struct family *family = argument;
+
+    fastalloc_pool_stats_reset(family->pool);
+}
+
 /* The main thread's end is the thread's end, and then the process's. */
 static void act_thread_exit(void *argument)
 {
@@ -260,6 +275,11 @@ static void prepare_full(struct family *family)
     family_hold(family, FAMILY_SLOTS - FAMILY_HELD);
 }
 
+static void prepare_almost_full(struct family *family)
+{
+    family_hold(family, FAMILY_SLOTS - FAMILY_HELD - 12);
+}
+
 static void enter_attached(void *argument)
 {
     struct family *family = argument;
@@ -332,6 +352,13 @@ const struct family_operation client_operations[] = {
     {.name = "client: attach after a fork", .act = act_first_use},
     {.name = "client: detach after a fork", .act = act_fork_detach},
     {.name = "client: alloc of a batch", .enter = enter_with_some, .act = act_alloc_batch},
+    {
+        .name = "client: alloc of a batch that fails",
+        .prepare = prepare_almost_full,
+        .enter = enter_with_some,
+        .act = act_fail_batch,
+    },
+    {.name = "client: reset of statistics", .enter = enter_with_some, .act = act_reset},
     {.name = "client: free of a batch", .enter = enter_with_many, .act = act_free_batch},
     {
         .name = "client: thread exit",

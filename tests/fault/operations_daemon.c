@@ -182,9 +182,9 @@ static void prepare_dead_sharer(struct house *house)
         uint32_t owner = slot_owner_of(segment->words[index]);
         fastalloc_handle handle = slot_handle(segment, segment->words[index], index);
 
-        if (index % 2 && owner && share_make(segment, handle, owner) == 0 &&
+        if (index % 2 && owner && share_make(segment, handle, owner, NULL) == 0 &&
             owner != dead->actor.session)
-            share_join(segment, handle, dead->actor.session);
+            share_join(segment, handle, dead->actor.session, NULL);
     }
     house_unseat(house, dead);
 }

@@ -54,33 +54,33 @@ static void expire(struct stage *stage, struct crash_verdict *verdict)
 static void prepare_sharing(struct stage *stage)
 {
     prepare_owning(stage);
-    TEST_REQUIRE(share_make(&stage->pool.segment, stage->handle, DOOMED) == 0, "not shared");
+    TEST_REQUIRE(share_make(&stage->pool.segment, stage->handle, DOOMED, NULL) == 0, "not shared");
 }
 
 static void prepare_living_shares(struct stage *stage)
 {
     prepare_living_owns(stage);
-    TEST_REQUIRE(share_make(&stage->pool.segment, stage->handle, LIVING) == 0, "not shared");
+    TEST_REQUIRE(share_make(&stage->pool.segment, stage->handle, LIVING, NULL) == 0, "not shared");
 }
 
 static void prepare_both_share(struct stage *stage)
 {
     prepare_living_shares(stage);
-    TEST_REQUIRE(share_join(&stage->pool.segment, stage->handle, DOOMED) == 0, "not joined");
+    TEST_REQUIRE(share_join(&stage->pool.segment, stage->handle, DOOMED, NULL) == 0, "not joined");
 }
 
 static void act_share(void *argument)
 {
     struct stage *stage = argument;
 
-    share_make(&stage->pool.segment, stage->handle, DOOMED);
+    share_make(&stage->pool.segment, stage->handle, DOOMED, NULL);
 }
 
 static void act_ref(void *argument)
 {
     struct stage *stage = argument;
 
-    share_join(&stage->pool.segment, stage->handle, DOOMED);
+    share_join(&stage->pool.segment, stage->handle, DOOMED, NULL);
 }
 
 static void act_unref(void *argument)
@@ -104,7 +104,7 @@ static void let_go(struct stage *stage)
 
 static void join_in(struct stage *stage)
 {
-    share_join(&stage->pool.segment, stage->handle, LIVING);
+    share_join(&stage->pool.segment, stage->handle, LIVING, NULL);
 }
 
 /* In the end nobody holds it. */

@@ -3,6 +3,7 @@
  * stage: see stage.h.
  */
 #include "stage.h"
+#include "tallied.h"
 
 #include "shm/bitmap.h"
 #include "shm/check.h"
@@ -122,7 +123,8 @@ void take(struct stage *stage)
     TEST_REQUIRE(d < segment->geometry.depots, "every depot's lock is taken");
     cache_enter(segment, &stage->living);
     if (revoke_take(segment, &stage->living, &stage->round, &magazine, &word) == REVOKE_TOOK) {
-        magazine_pop(segment, magazine, LIVING, &index);
+        if (magazine_pop(segment, magazine, LIVING, &index))
+            tally_alloc(segment, &stage->living);
         depot_give_locked(segment, d, magazine, word);
     }
     cache_leave(segment, &stage->living);
@@ -152,8 +154,10 @@ static void recycle_returned(struct stage *stage)
     unsigned count = 0, i;
     uint64_t index[10];
 
-    while (count < 10 && (index[count] = bitmap_take(segment, LIVING, count)) != BITMAP_NONE)
+    while (count < 10 && (index[count] = bitmap_take(segment, LIVING, count)) != BITMAP_NONE) {
+        tally_alloc(segment, &stage->living);
         count++;
+    }
     for (i = 0; i < count; i++)
         supply_free(segment, &stage->living, index[i], shm_load(&segment->words[index[i]]));
 }
@@ -238,6 +242,7 @@ static void judge(void *argument, struct crash_verdict *verdict)
     if (session_state(&stage->pool.segment, DEAD) != SESSION_FREE)
         sweep_session(&stage->pool.segment, DEAD, NULL, NULL);
     check(stage, verdict, "after the sweep");
+    tallied_judge(&stage->pool.segment, stage->gap, verdict);
     count(stage, &stage->living, verdict);
     count(stage, &later, verdict);
     if (!session_reuse(&stage->pool.segment, DOOMED))
@@ -312,6 +317,7 @@ static void build(struct stage *stage, const struct operation *operation)
     stage->doomed_bare = test_pool_bare_actor(&stage->pool, DOOMED);
     stage->living = test_pool_actor(&stage->pool, LIVING);
     operation->prepare(stage);
+    stage->gap = tallied_gap(&stage->pool.segment);
     total = stage->pool.segment.geometry.total;
     stage->copy = malloc(total);
     TEST_REQUIRE(stage->copy, "no memory");

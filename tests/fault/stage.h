@@ -29,6 +29,7 @@ struct stage {
     const struct operation *operation;
     void *copy; /* of the segment as prepared */
     unsigned variant;
+    int64_t gap; /* of the statistics, as prepared: tallied.h */
 };
 
 struct operation {
@@ -49,7 +50,8 @@ struct operation {
 
 /* The tables, each in a file of its own, ended by one without a name. */
 extern const struct operation alloc_operations[], free_operations[], theft_operations[],
-    death_operations[], owner_operations[], wait_operations[], capacity_operations[];
+    death_operations[], owner_operations[], wait_operations[], capacity_operations[],
+    seal_operations[];
 
 /* Plays an operation; makes and discards the stage. */
 void stage_play(const struct operation *operation);

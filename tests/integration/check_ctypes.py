@@ -13,10 +13,14 @@ SANITIZED = os.environ.get("FASTALLOC_TEST_SANITIZERS", "")
 
 E_INVALID, E_NAME, E_SIZE, E_EXHAUSTED = -1, -2, -3, -22
 E_NO_DAEMON, E_STALE, E_DOUBLE_FREE, E_HANDLE, E_SHARING = -14, -24, -25, -26, -35
-SHARING = 1
+E_HOOK = -36
+SHARING, LIFECYCLE = 1, 32
 
 Handle = ctypes.c_uint64
 Pool = ctypes.c_void_p
+Prepare = ctypes.CFUNCTYPE(ctypes.c_int, Pool, Handle, ctypes.c_void_p, ctypes.c_uint32,
+                           ctypes.c_void_p)
+Release = ctypes.CFUNCTYPE(None, Pool, Handle, ctypes.c_void_p, ctypes.c_void_p)
 
 
 class Config(ctypes.Structure):
@@ -42,6 +46,13 @@ class Config(ctypes.Structure):
         ("features", ctypes.c_uint32),
         ("growth_function", ctypes.c_void_p),
         ("growth_argument", ctypes.c_void_p),
+        ("initialize", Prepare),
+        ("reset", Prepare),
+        ("on_acquire", Prepare),
+        ("on_release", Release),
+        ("hook_argument", ctypes.c_void_p),
+        ("initialization", ctypes.c_uint32),
+        ("advice", ctypes.c_uint32),
     ]
 
 
@@ -157,6 +168,39 @@ def slots_are_shared_and_left():
     require(fastalloc.fastalloc_pool_close(pool) == 0, "not closed")
 
 
+def functions_are_called():
+    told, config, pool = [], Config(), Pool()
+
+    def initialize(_, handle, address, flags, argument):
+        ctypes.memmove(address, b"made\0", 5)
+        told.append(("initialize", flags, argument))
+        return 0
+
+    def reset(_, handle, address, flags, argument):
+        told.append(("reset", flags, argument))
+        return 11 if len(told) > 3 else 0
+
+    def on_release(_, handle, address, argument):
+        told.append(("on_release", ctypes.string_at(address), argument))
+
+    fastalloc.fastalloc_pool_config_init(ctypes.byref(config))
+    config.object_size, config.capacity, config.hook_argument = 64, 1, 4711
+    config.initialize, config.reset = Prepare(initialize), Prepare(reset)
+    config.on_release = Release(on_release)
+    require(fastalloc.fastalloc_pool_create_local(ctypes.byref(config), ctypes.byref(pool)) == 0,
+            "no pool with functions")
+    require(info_of(pool).features == LIFECYCLE, "a pool without a lifecycle")
+    for _ in range(2):
+        error, handle, _ = alloc(pool)
+        require(error == 0, "no slot")
+        require(fastalloc.fastalloc_free(pool, handle) == 0, "not freed")
+    require(alloc(pool)[0] == E_HOOK, "reset refused in vain")
+    require(b"answered 11" in fastalloc.fastalloc_last_error(), "what did it answer?")
+    require(told == [("initialize", 0, 4711), ("on_release", b"made", 4711), ("reset", 0, 4711),
+                     ("on_release", b"made", 4711), ("reset", 0, 4711)], "called: %s" % told)
+    require(fastalloc.fastalloc_pool_close(pool) == 0, "not closed")
+
+
 def errors_are_told():
     require(create(10, 0)[0] == E_SIZE, "size 0")
     require(b"object size is 0" in fastalloc.fastalloc_last_error(), "which text?")
@@ -208,5 +252,6 @@ fastalloc = load()
 print("libfastalloc", fastalloc.fastalloc_version().decode())
 objects_are_written_and_read()
 slots_are_shared_and_left()
+functions_are_called()
 errors_are_told()
 threads_and_forks_work()

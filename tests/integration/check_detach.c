@@ -229,6 +229,8 @@ START_TEST(whatever_a_detached_child_does_first_it_finds_the_pool)
     for (first = 0; first < 10; first++) {
         hold();
         require_ok(fastalloc_pool_set_root(pool, fastalloc_pool_root(pool), held[0]));
+        /* The one before has been swept. */
+        ck_assert(_i == BOTH_LOCAL || api_sessions_become(pool, 1));
         child_start(&child, detach_and_use, &first);
         child_join(&child);
     }

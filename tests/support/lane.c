@@ -40,6 +40,7 @@ void lane_open(struct fastalloc_pool *pool, struct test_pool *test, const struct
         .slots = (uint32_t)geometry->max_capacity,
         .magazine_size = geometry->magazine_size,
         .session = actor->session,
+        .releaser = actor->session,
         .lane = 0,
     };
     fastalloc_lanes_ = lanes;

@@ -138,11 +138,11 @@ START_TEST(another_major_version_or_feature_is_a_version_error)
     begin(300);
     header->major = LAYOUT_MAJOR + 1;
     ck_assert_int_eq(attach(&segment), FASTALLOC_E_VERSION);
-    ck_assert_ptr_nonnull(strstr(why.text, "layout 2.0"));
+    ck_assert_ptr_nonnull(strstr(why.text, "layout 3.0"));
     header->major = LAYOUT_MAJOR;
-    header->flags = 8;
+    header->flags = 0x40;
     ck_assert_int_eq(attach(&segment), FASTALLOC_E_VERSION);
-    ck_assert_ptr_nonnull(strstr(why.text, "0x8"));
+    ck_assert_ptr_nonnull(strstr(why.text, "0x40"));
     header->flags = 0;
     ck_assert_int_eq(attach(&segment), 0);
     test_pool_end(&pool);

@@ -151,7 +151,7 @@ END_TEST
 START_TEST(a_truncated_pool_is_damaged_and_ends_like_others)
 {
     struct wire_reply attached;
-    struct death death = {0, true};
+    struct death death = {0, true, 0};
     struct pool *pool;
     int held;
 
@@ -228,7 +228,7 @@ END_TEST
 START_TEST(somebody_elses_role_postpones_the_sweep)
 {
     struct wire_reply attached;
-    struct death death = {0, false};
+    struct death death = {0, false, 0};
     struct pool *pool;
     int thief;
 
@@ -337,7 +337,7 @@ START_TEST(sweeps_that_take_long_leave_a_worker_for_builds)
     signal(SIGSEGV, wait_for_memory);
     protect_all(pools, SWEPT, PROT_NONE);
     for (i = 0; i < SWEPT; i++)
-        jobs_sweep(&server, pools[i], &(struct death){pools[i]->sessions->number, false}, 1);
+        jobs_sweep(&server, pools[i], &(struct death){pools[i]->sessions->number, false, 0}, 1);
     jobs_build(&server, result.pool);
     /* Nobody waits for the new pool, so that it is built and, behind the sweeps, released. */
     uv_timer_start(&patience, on_patience, 500, 0);

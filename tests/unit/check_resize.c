@@ -530,17 +530,17 @@ START_TEST(a_close_is_no_death_and_a_death_is_none_by_request)
     restart();
     ck_assert(pool_find_session(pool, number)->closed);
     close(held);
-    ck_assert_int_eq(pool_sweep(pool, &(struct death){number, true}, 1), 0);
+    ck_assert_int_eq(pool_sweep(pool, &(struct death){number, true, 0}, 1), 0);
     survey_slots(&pool->segment, &survey, NULL);
     ck_assert_uint_eq(survey.quarantined, 0);
     ck_assert_uint_eq(survey.returned, 1);
 
-    registry_forget(&registry, pool, &(struct death){number, true}, 1);
+    registry_forget(&registry, pool, &(struct death){number, true, 0}, 1);
     ck_assert_int_eq(desk_open_as(&client, "orders"), 0);
     held = desk_descriptor();
     number = result.reply.attached.session;
     ck_assert(slot_claim_fresh(&pool->segment, 6, number));
-    ck_assert_int_eq(pool_sweep(pool, &(struct death){number, false}, 1), 0);
+    ck_assert_int_eq(pool_sweep(pool, &(struct death){number, false, 0}, 1), 0);
     survey_slots(&pool->segment, &survey, NULL);
     ck_assert_uint_eq(survey.quarantined, 1);
     ck_assert_int_eq(pool_release_slots(pool, 0, &count), 0);

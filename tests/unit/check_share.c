@@ -29,7 +29,7 @@ static uint64_t make_shared(struct test_pool *pool, fastalloc_handle *handle)
     uint64_t index = test_pool_alloc(pool, &actor);
 
     *handle = test_pool_handle(pool, index);
-    ck_assert_int_eq(share_make(&pool->segment, *handle, 1), 0);
+    ck_assert_int_eq(share_make(&pool->segment, *handle, 1, NULL), 0);
     return index;
 }
 
@@ -69,7 +69,7 @@ START_TEST(a_shared_slot_stays_until_its_last_holder_lets_go)
     index = make_shared(&pool, &handle);
     for (i = 1; i < 4; i++) {
         test_pool_bare_actor(&pool, far_apart[i]);
-        ck_assert_int_eq(share_join(&pool.segment, handle, far_apart[i]), 0);
+        ck_assert_int_eq(share_join(&pool.segment, handle, far_apart[i], NULL), 0);
     }
     ck_assert_uint_eq(share_count(&pool.segment, index), 4);
     for (i = 0; i < 3; i++) {
@@ -79,7 +79,7 @@ START_TEST(a_shared_slot_stays_until_its_last_holder_lets_go)
         test_pool_assert_clean(&pool);
     }
     drop_last(&pool, index, MANY);
-    ck_assert_int_eq(share_join(&pool.segment, handle, 1), FASTALLOC_E_STALE);
+    ck_assert_int_eq(share_join(&pool.segment, handle, 1, NULL), FASTALLOC_E_STALE);
     ck_assert(share_is_empty(&pool.segment, index));
     end(&pool);
 }
@@ -95,7 +95,7 @@ START_TEST(a_slot_let_go_of_is_stale_before_it_is_free)
     index = make_shared(&pool, &handle);
     ck_assert(share_drop(&pool.segment, index, 1, &word));
     ck_assert_int_eq(slot_own(&pool.segment, handle, 2, &word), FASTALLOC_E_STALE);
-    ck_assert_int_eq(share_join(&pool.segment, handle, 2), FASTALLOC_E_STALE);
+    ck_assert_int_eq(share_join(&pool.segment, handle, 2, NULL), FASTALLOC_E_STALE);
     ck_assert_uint_eq(owner_of(&pool, index), 1);
     test_pool_discard(&pool);
 }
@@ -112,21 +112,21 @@ START_TEST(what_cannot_be_shared_or_joined_is_told)
     index = make_shared(&pool, &handle);
     actor = test_pool_bare_actor(&pool, 1);
     own = test_pool_handle(&pool, test_pool_alloc(&pool, &actor));
-    ck_assert_int_eq(share_make(&pool.segment, handle, 1), FASTALLOC_E_SHARING);
-    ck_assert_int_eq(share_make(&pool.segment, handle, 2), FASTALLOC_E_SHARING);
-    ck_assert_int_eq(share_make(&pool.segment, own, 2), FASTALLOC_E_STALE);
-    ck_assert_int_eq(share_join(&pool.segment, own, 2), FASTALLOC_E_SHARING);
+    ck_assert_int_eq(share_make(&pool.segment, handle, 1, NULL), FASTALLOC_E_SHARING);
+    ck_assert_int_eq(share_make(&pool.segment, handle, 2, NULL), FASTALLOC_E_SHARING);
+    ck_assert_int_eq(share_make(&pool.segment, own, 2, NULL), FASTALLOC_E_STALE);
+    ck_assert_int_eq(share_join(&pool.segment, own, 2, NULL), FASTALLOC_E_SHARING);
     ck_assert_int_eq(share_refuse(&pool.segment, handle), FASTALLOC_E_SHARING);
-    ck_assert_int_eq(share_make(&pool.segment, 12345, 1), FASTALLOC_E_HANDLE);
-    ck_assert_int_eq(share_join(&pool.segment, 12345, 1), FASTALLOC_E_HANDLE);
-    ck_assert_int_eq(share_join(&pool.segment, 60000, 1), FASTALLOC_E_HANDLE);
+    ck_assert_int_eq(share_make(&pool.segment, 12345, 1, NULL), FASTALLOC_E_HANDLE);
+    ck_assert_int_eq(share_join(&pool.segment, 12345, 1, NULL), FASTALLOC_E_HANDLE);
+    ck_assert_int_eq(share_join(&pool.segment, 60000, 1, NULL), FASTALLOC_E_HANDLE);
     ck_assert_int_eq(share_refuse(&pool.segment, 60000), FASTALLOC_E_HANDLE);
     ck_assert(!share_has(&pool.segment, slot_index(&pool.segment, own), 2));
 
     ck_assert_int_eq(slot_own(&pool.segment, own, 1, &word), 0);
     supply_free(&pool.segment, &actor, slot_index(&pool.segment, own), word);
-    ck_assert_int_eq(share_make(&pool.segment, own, 1), FASTALLOC_E_STALE);
-    ck_assert_int_eq(share_join(&pool.segment, own, 1), FASTALLOC_E_STALE);
+    ck_assert_int_eq(share_make(&pool.segment, own, 1, NULL), FASTALLOC_E_STALE);
+    ck_assert_int_eq(share_join(&pool.segment, own, 1, NULL), FASTALLOC_E_STALE);
     ck_assert_int_eq(share_refuse(&pool.segment, own), FASTALLOC_E_STALE);
     drop_last(&pool, index, 1);
     end(&pool);
@@ -153,7 +153,7 @@ START_TEST(nothing_else_takes_a_shared_slot)
         ck_assert_int_eq(session_give(&pool.segment, 1, 2, handle), FASTALLOC_E_SHARING);
         ck_assert_int_eq(notes_leave(&pool.segment, handle, 1, 0, NOTES_NEVER),
                          FASTALLOC_E_SHARING);
-        ck_assert_int_eq(share_make(&pool.segment, handle, 1), FASTALLOC_E_SHARING);
+        ck_assert_int_eq(share_make(&pool.segment, handle, 1, NULL), FASTALLOC_E_SHARING);
         ck_assert_uint_eq(pool.segment.words[index], before);
         test_pool_assert_clean(&pool);
     }
@@ -171,7 +171,7 @@ START_TEST(who_joins_a_closing_slot_opens_it_again)
     index = make_shared(&pool, &handle);
     test_pool_bare_actor(&pool, 2);
     ck_assert(slot_mark(&pool.segment, index, pool.segment.words[index], SHARE_CLOSING + 1));
-    ck_assert_int_eq(share_join(&pool.segment, handle, 2), 0);
+    ck_assert_int_eq(share_join(&pool.segment, handle, 2, NULL), 0);
     ck_assert_uint_eq(owner_of(&pool, index), SLOT_SHARED);
     test_pool_discard(&pool);
 }
@@ -193,12 +193,12 @@ START_TEST(the_duty_of_the_last_falls_to_a_joiner_who_came_too_late)
     while (test_pool_alloc(&pool, &first) != index)
         ;
     later = test_pool_handle(&pool, index);
-    ck_assert_int_eq(share_make(&pool.segment, later, 1), 0);
+    ck_assert_int_eq(share_make(&pool.segment, later, 1, NULL), 0);
     pool.segment.holders[index] |= 2; /* set by 2 for `handle`, which is stale by now */
     ck_assert(!share_drop(&pool.segment, index, 1, &word));
     ck_assert(share_drop(&pool.segment, index, 2, &word));
     supply_free(&pool.segment, &late, index, word);
-    ck_assert_int_eq(share_join(&pool.segment, later, 1), FASTALLOC_E_STALE);
+    ck_assert_int_eq(share_join(&pool.segment, later, 1, NULL), FASTALLOC_E_STALE);
     test_pool_end(&pool);
 }
 END_TEST
@@ -220,7 +220,7 @@ START_TEST(a_dead_holder_drops_just_its_share)
     make(&pool, MANY);
     index = make_shared(&pool, &handle);
     test_pool_bare_actor(&pool, MANY);
-    ck_assert_int_eq(share_join(&pool.segment, handle, MANY), 0);
+    ck_assert_int_eq(share_join(&pool.segment, handle, MANY, NULL), 0);
     sweep(&pool, MANY);
     ck_assert_uint_eq(owner_of(&pool, index), SLOT_SHARED);
     ck_assert_uint_eq(share_count(&pool.segment, index), 1);
@@ -239,7 +239,7 @@ START_TEST(a_slot_whose_last_holder_dies_goes_back)
     index = make_shared(&pool, &handle);
     sweep(&pool, 1);
     ck_assert_uint_eq(owner_of(&pool, index), SLOT_RETURNED);
-    ck_assert_int_eq(share_join(&pool.segment, handle, 2), FASTALLOC_E_STALE);
+    ck_assert_int_eq(share_join(&pool.segment, handle, 2, NULL), FASTALLOC_E_STALE);
     end(&pool);
 }
 END_TEST
@@ -336,7 +336,7 @@ START_TEST(a_slot_whose_last_holder_dies_can_be_quarantined)
     index = make_shared(&pool, &handle);
     sweep_session(&pool.segment, 1, &policy, NULL);
     ck_assert_uint_eq(owner_of(&pool, index), SLOT_QUARANTINED);
-    ck_assert_int_eq(share_join(&pool.segment, handle, 2), FASTALLOC_E_STALE);
+    ck_assert_int_eq(share_join(&pool.segment, handle, 2, NULL), FASTALLOC_E_STALE);
     ck_assert_uint_eq(notes_release(&pool.segment, handle), 1);
     end(&pool);
 }
@@ -354,7 +354,7 @@ START_TEST(the_survey_counts_shared_slots_and_their_holders)
     make(&pool, 8);
     make_shared(&pool, &handle);
     test_pool_bare_actor(&pool, 8);
-    ck_assert_int_eq(share_join(&pool.segment, handle, 8), 0);
+    ck_assert_int_eq(share_join(&pool.segment, handle, 8, NULL), 0);
     survey_slots(&pool.segment, &survey, by_session);
     ck_assert_uint_eq(survey.shared, 1);
     ck_assert_uint_eq(survey.live, 0);

@@ -6,6 +6,7 @@
 #include "tests/support/pool.h"
 
 #include "shm/slot.h"
+#include "shm/spec.h"
 
 enum { ME = 1, OTHER = 2 };
 
@@ -282,6 +283,104 @@ START_TEST(another_pools_handle_is_refused)
 }
 END_TEST
 
+/* ----------------------------------------------- where frees decide */
+
+START_TEST(ending_is_owning_unless_frees_decide)
+{
+    struct segment *segment = small(77);
+    uint64_t word = 0;
+
+    ck_assert(!slot_frees_decide(segment));
+    segment->words[5] = slot_word(80, OTHER);
+    ck_assert_int_eq(slot_end(segment, handle_of(80, 5), ME, &word), 0);
+    ck_assert_uint_eq(word, slot_word(80, ME));
+    ck_assert_uint_eq(segment->words[5], word);
+    test_pool_discard(&pool);
+}
+END_TEST
+
+static struct segment *deciding(uint32_t flags)
+{
+    test_pool_make(&pool,
+                   &(struct test_shape){.capacity = 40, .first_generation = 77, .flags = flags});
+    ck_assert(slot_frees_decide(&pool.segment));
+    return &pool.segment;
+}
+
+START_TEST(ending_takes_the_slot_a_generation_on)
+{
+    static const uint32_t flags[] = {SPEC_STRICT, SPEC_STAGES, SPEC_ZERO_FREE};
+    static const uint32_t owners[] = {ME, OTHER, SLOT_ANYONE};
+    unsigned f, o;
+
+    for (f = 0; f < 3; f++) {
+        struct segment *segment = deciding(flags[f]);
+
+        for (o = 0; o < 3; o++) {
+            uint64_t word = 0;
+
+            segment->words[5] = slot_word(80, owners[o]);
+            ck_assert_int_eq(slot_end(segment, handle_of(80, 5), ME, &word), 0);
+            ck_assert_uint_eq(word, slot_word(81, ME));
+            ck_assert_uint_eq(segment->words[5], word);
+            ck_assert_uint_eq(slot_ended_handle(segment, word, 5), handle_of(80, 5));
+            /* On its way: nobody else has any part in it. */
+            ck_assert_int_eq(slot_end(segment, handle_of(80, 5), ME, &word), FASTALLOC_E_STALE);
+            ck_assert_int_eq(slot_own(segment, handle_of(80, 5), OTHER, &word), FASTALLOC_E_STALE);
+            ck_assert_int_eq(slot_give(segment, handle_of(80, 5), ME, OTHER), FASTALLOC_E_STALE);
+            ck_assert_uint_eq(segment->words[5], slot_word(81, ME));
+        }
+        test_pool_discard(&pool);
+    }
+}
+END_TEST
+
+START_TEST(what_cannot_be_ended_is_left_alone)
+{
+    struct segment *segment = deciding(SPEC_STRICT | SPEC_SHARING);
+    static const struct {
+        uint64_t generation;
+        uint32_t owner;
+        int error;
+    } words[] = {
+        {80, SLOT_IDLE, FASTALLOC_E_HANDLE},
+        {80, SLOT_RETURNED, FASTALLOC_E_HANDLE},
+        {81, SLOT_IDLE, FASTALLOC_E_DOUBLE_FREE},
+        {82, SLOT_IDLE, FASTALLOC_E_DOUBLE_FREE},
+        {82, SLOT_RETURNED, FASTALLOC_E_DOUBLE_FREE},
+        {83, SLOT_IDLE, FASTALLOC_E_STALE},
+        {82, OTHER, FASTALLOC_E_STALE},
+        {80, SLOT_SHARED, FASTALLOC_E_SHARING},
+        {80, SLOT_QUARANTINED, FASTALLOC_E_STALE},
+        {79, ME, FASTALLOC_E_HANDLE},
+    };
+    unsigned i;
+
+    for (i = 0; i < sizeof words / sizeof *words; i++) {
+        uint64_t word = 1234, before = slot_word(words[i].generation, words[i].owner);
+
+        segment->words[5] = before;
+        ck_assert_int_eq(slot_end(segment, handle_of(80, 5), ME, &word), words[i].error);
+        ck_assert_uint_eq(segment->words[5], before);
+        ck_assert_uint_eq(word, 1234);
+    }
+    test_pool_discard(&pool);
+}
+END_TEST
+
+START_TEST(ending_the_last_generation_wraps)
+{
+    struct segment *segment = deciding(SPEC_STRICT);
+    uint64_t last = slot_generation_last(segment->geometry.index_bits), word;
+
+    segment->words[5] = slot_word(last, ME);
+    ck_assert_int_eq(slot_end(segment, handle_of(last, 5), ME, &word), 0);
+    ck_assert_uint_eq(word, slot_word(1, ME));
+    ck_assert_uint_eq(slot_ended_handle(segment, word, 5), handle_of(last, 5));
+    test_pool_discard(&pool);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
@@ -301,6 +400,10 @@ int main(void)
         only_the_owner_gives,
         handles_of_big_and_small_pools_hold_index_and_generation,
         another_pools_handle_is_refused,
+        ending_is_owning_unless_frees_decide,
+        ending_takes_the_slot_a_generation_on,
+        what_cannot_be_ended_is_left_alone,
+        ending_the_last_generation_wraps,
     };
 
     return test_run(TEST_SUITE("slot", tests, 10));

@@ -241,8 +241,8 @@ START_TEST(lifetimes_features_and_modes_unknown_are_refused)
     spec.lifetime = 7;
     refuse(spec, FASTALLOC_E_INVALID, "lifetime 7");
     spec = good();
-    spec.flags = 0x10;
-    refuse(spec, FASTALLOC_E_INVALID, "0x10");
+    spec.flags = 0x40;
+    refuse(spec, FASTALLOC_E_INVALID, "0x40");
     spec = good();
     spec.mode = 0777;
     refuse(spec, FASTALLOC_E_INVALID, "0777");

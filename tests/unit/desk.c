@@ -155,7 +155,7 @@ int desk_descriptor(void)
 
 void desk_sweep(struct pool *pool, uint32_t number)
 {
-    struct death death = {number, false};
+    struct death death = {number, false, 0};
 
     ck_assert_int_eq(fence_is_open(pool->descriptor, number), 1);
     ck_assert_int_eq(pool_sweep(pool, &death, 1), 0);
