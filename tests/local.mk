@@ -214,6 +214,18 @@ check_tests += tests/integration/check_ctl_growth
 tests_integration_check_ctl_growth_SOURCES = tests/integration/check_ctl_growth.c $(CTL)
 tests_integration_check_ctl_growth_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_integration_check_ctl_growth_LDADD = $(TEST_LIBS) $(CLIENT_LIBS) $(JANSSON_LIBS)
+CTL_STATS = tests/integration/ctl_stats.c tests/integration/ctl_stats.h $(CTL) $(API)
+check_tests += tests/integration/check_ctl_stats
+tests_integration_check_ctl_stats_SOURCES = tests/integration/check_ctl_stats.c $(CTL_STATS)
+tests_integration_check_ctl_stats_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_integration_check_ctl_stats_LDADD = $(TEST_LIBS) $(CLIENT_LIBS) $(JANSSON_LIBS)
+check_tests += tests/integration/check_ctl_openmetrics
+tests_integration_check_ctl_openmetrics_SOURCES = \
+	tests/integration/check_ctl_openmetrics.c $(CTL_STATS)
+tests_integration_check_ctl_openmetrics_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_integration_check_ctl_openmetrics_LDADD = $(TEST_LIBS) $(CLIENT_LIBS) $(JANSSON_LIBS)
+EXTRA_DIST += tests/integration/openmetrics.py
+
 # ----------------------------------------------------------- tests/fault
 
 # What plays crash points.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * arguments: the usage, the commands and options there are, and whether what was said makes
- * sense together.
+ * arguments: the commands and options there are, and whether what was said makes sense
+ * together.
  */
 #include "arguments.h"
 
@@ -14,55 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char usage[] =
-    "Usage: fastallocctl [OPTION]... COMMAND [ARGUMENT]...\n"
-    "Shows, checks, makes and destroys pools of objects in shared memory.\n"
-    "\n"
-    "  list                    the pools there are\n"
-    "  stat POOL               all about one: its slots, who is attached\n"
-    "  check [POOL]...         look for damage, in all pools by default\n"
-    "  create POOL --size N --capacity N\n"
-    "                          make one: N slots for objects of N bytes (K, M, G)\n"
-    "  destroy POOL...         free the name now, the memory with the last detach\n"
-    "  grow POOL [SLOTS]       to so many slots at least, or by a step of its strategy\n"
-    "  shrink POOL SLOTS       give the memory of free slots above so many back\n"
-    "  quarantine POOL         the slots kept of dead processes\n"
-    "  release POOL HANDLE     free one of these, or all: release POOL --all\n"
-    "  shutdown                end the daemon; its pools stay for the next\n"
-    "\n"
-    "Options, before or after the command:\n"
-    "  -s, --socket PATH       of the daemon (default: $FASTALLOC_SOCKET, else\n"
-    "                          $XDG_RUNTIME_DIR/fastalloc/fastallocd.sock, else\n"
-    "                          /run/fastalloc/fastallocd.sock)\n"
-    "  -j, --json              output for programs\n"
-    "  -h, --help              show this and exit\n"
-    "  -V, --version           show the version and exit\n"
-    "\n"
-    "Options of create:\n"
-    "      --alignment N       of objects, a power of two (default: natural)\n"
-    "      --type-name TEXT    what the objects are, for those who open the pool\n"
-    "      --type-version N    of their layout (default: 0)\n"
-    "      --max-capacity N    slots it can grow to (default: as --capacity; when it grows,\n"
-    "                          1,024 times that, as far as memory goes)\n"
-    "      --growth HOW        none (default), linear:SLOTS or exponential:FACTOR\n"
-    "      --low-water N       free slots below which it grows ahead of need, or \"never\"\n"
-    "                          (default: an eighth of its slots)\n"
-    "      --on-death WHAT     of the dead's slots: reclaim (default), heir, quarantine,\n"
-    "                          or quarantine:MS, reclaimed after so many milliseconds\n"
-    "      --sharing           slots can have several holders\n"
-    "      --deadlines         slots can be left to anyone for a time\n"
-    "      --max-threads N     that have a cache (default: 128)\n"
-    "      --max-sessions N    attached at a time (default: 256)\n"
-    "      --mode MODE         who may open it, as of a file (default: 0600)\n"
-    "      --until-last-detach not persistent: it goes with its last session, so at once\n"
-    "                          when fastallocctl ends; to try whether it can be made\n"
-    "\n"
-    "Option of shutdown:\n"
-    "      --destroy           destroy every pool\n"
-    "\n"
-    "Exit status: 0; 1 when something failed, or check found damage; 2 when the command\n"
-    "line is wrong.\n";
 
 /* clang-format off */
 static const struct command commands[] = {
@@ -92,10 +43,16 @@ enum {
     OPTION_ON_DEATH,
     OPTION_SHARING,
     OPTION_DEADLINES,
+    OPTION_STRICT,
+    OPTION_ZERO_ON_ALLOC,
+    OPTION_ZERO_ON_FREE,
+    OPTION_LIFECYCLE,
     OPTION_MAX_THREADS,
     OPTION_MAX_SESSIONS,
     OPTION_MODE,
     OPTION_UNTIL_LAST_DETACH,
+    OPTION_FORMAT, /* of stat */
+    OPTION_OPENMETRICS,
     OPTION_ALL,    /* of release */
     OPTION_DESTROY /* of shutdown */
 };
@@ -116,10 +73,16 @@ static const struct option known[] = {
     {"on-death", required_argument, NULL, OPTION_ON_DEATH},
     {"sharing", no_argument, NULL, OPTION_SHARING},
     {"deadlines", no_argument, NULL, OPTION_DEADLINES},
+    {"strict", no_argument, NULL, OPTION_STRICT},
+    {"zero-on-alloc", no_argument, NULL, OPTION_ZERO_ON_ALLOC},
+    {"zero-on-free", no_argument, NULL, OPTION_ZERO_ON_FREE},
+    {"lifecycle", no_argument, NULL, OPTION_LIFECYCLE},
     {"max-threads", required_argument, NULL, OPTION_MAX_THREADS},
     {"max-sessions", required_argument, NULL, OPTION_MAX_SESSIONS},
     {"mode", required_argument, NULL, OPTION_MODE},
     {"until-last-detach", no_argument, NULL, OPTION_UNTIL_LAST_DETACH},
+    {"format", required_argument, NULL, OPTION_FORMAT},
+    {"openmetrics", no_argument, NULL, OPTION_OPENMETRICS},
     {"all", no_argument, NULL, OPTION_ALL},
     {"destroy", no_argument, NULL, OPTION_DESTROY},
     {NULL, 0, NULL, 0},
@@ -129,7 +92,7 @@ static const struct option known[] = {
 struct parsed {
     const struct command *command;
     const struct option *special; /* the first option seen that only one command takes */
-    bool has_size, has_capacity, all;
+    bool has_size, has_capacity, all, format, openmetrics;
 };
 
 #define GO_ON ARGUMENTS_GO_ON
@@ -263,6 +226,20 @@ static int take_low_water(fastalloc_pool_config *config)
     return GO_ON;
 }
 
+static int take_format(struct ctl *ctl)
+{
+    if (strcmp(optarg, "text") == 0)
+        ctl->report = FASTALLOC_REPORT_TEXT;
+    else if (strcmp(optarg, "line") == 0)
+        ctl->report = FASTALLOC_REPORT_LINE;
+    else if (strcmp(optarg, "pairs") == 0)
+        ctl->report = FASTALLOC_REPORT_PAIRS;
+    else
+        return wrong("--format \"%s\": text, line or pairs is wanted", optarg);
+    ctl->form = FORM_REPORT;
+    return GO_ON;
+}
+
 /* ---------------------------------------------------------------- options */
 
 static int take_of_create(struct ctl *ctl, struct parsed *parsed, int option, const char *name)
@@ -297,6 +274,18 @@ static int take_of_create(struct ctl *ctl, struct parsed *parsed, int option, co
     case OPTION_DEADLINES:
         config->features |= FASTALLOC_DEADLINES;
         return GO_ON;
+    case OPTION_STRICT:
+        config->features |= FASTALLOC_STRICT;
+        return GO_ON;
+    case OPTION_ZERO_ON_ALLOC:
+        config->features |= FASTALLOC_ZERO_ON_ALLOC;
+        return GO_ON;
+    case OPTION_ZERO_ON_FREE:
+        config->features |= FASTALLOC_ZERO_ON_FREE;
+        return GO_ON;
+    case OPTION_LIFECYCLE:
+        config->features |= FASTALLOC_LIFECYCLE;
+        return GO_ON;
     case OPTION_MAX_THREADS:
         return take_small(name, 10, &config->max_threads);
     case OPTION_MAX_SESSIONS:
@@ -321,11 +310,18 @@ static int take(struct ctl *ctl, struct parsed *parsed, int option, const struct
         ctl->json = true;
         return GO_ON;
     case 'h':
-        fputs(usage, stdout);
+        fputs(arguments_usage, stdout);
         return CTL_OK;
     case 'V':
         printf("fastallocctl %s\n", fastalloc_version());
         return CTL_OK;
+    case OPTION_FORMAT:
+        parsed->format = true;
+        return take_format(ctl);
+    case OPTION_OPENMETRICS:
+        parsed->openmetrics = true;
+        ctl->form = FORM_OPENMETRICS;
+        return GO_ON;
     case OPTION_ALL:
         parsed->all = true;
         return GO_ON;
@@ -355,9 +351,11 @@ static const struct command *find_command(const char *name)
 /* The command that takes an option which no other does. */
 static const struct command *command_of(int option)
 {
-    return find_command(option == OPTION_ALL       ? "release"
-                        : option == OPTION_DESTROY ? "shutdown"
-                                                   : "create");
+    return find_command(option == OPTION_ALL           ? "release"
+                        : option == OPTION_DESTROY     ? "shutdown"
+                        : option == OPTION_FORMAT      ? "stat"
+                        : option == OPTION_OPENMETRICS ? "stat"
+                                                       : "create");
 }
 
 /* What stands behind the pool, and is none. */
@@ -385,22 +383,45 @@ static int take_argument(struct ctl *ctl, const struct parsed *parsed)
     return GO_ON;
 }
 
+/* Of the forms that output can have, one. */
+static int judge_forms(const struct ctl *ctl, const struct parsed *parsed)
+{
+    if (ctl->json + parsed->format + parsed->openmetrics < 2)
+        return GO_ON;
+    return wrong("--%s and --%s: only one of them can be had",
+                 parsed->openmetrics ? "openmetrics" : "format", ctl->json ? "json" : "format");
+}
+
+/* How many pools are named. */
+static int judge_count(const struct ctl *ctl, const struct command *command)
+{
+    int most = command->most + (command->argument != ARGUMENT_NONE);
+
+    if (ctl->form == FORM_OPENMETRICS)
+        return GO_ON;
+    if (ctl->name_count < command->least)
+        return wrong("%s: which pool?", command->name);
+    if (command->most >= 0 && ctl->name_count > most)
+        return wrong("%s: \"%s\" is one argument too many", command->name, ctl->names[most]);
+    return GO_ON;
+}
+
 /* Whether what was read makes sense together. */
 static int judge(struct ctl *ctl, const struct parsed *parsed)
 {
     const struct command *command = parsed->command;
     const struct option *special = parsed->special;
-    int most = command->most + (command->argument != ARGUMENT_NONE), i, result;
     struct reason why;
+    int i, result;
 
     if (special && command_of(special->val) != command)
         return wrong("--%s is an option of %s, not of %s", special->name,
                      command_of(special->val)->name, command->name);
-    if (ctl->name_count < command->least)
-        return wrong("%s: which pool?", command->name);
-    if (command->most >= 0 && ctl->name_count > most)
-        return wrong("%s: \"%s\" is one argument too many", command->name, ctl->names[most]);
-    result = take_argument(ctl, parsed);
+    result = judge_forms(ctl, parsed);
+    if (result == GO_ON)
+        result = judge_count(ctl, command);
+    if (result == GO_ON)
+        result = take_argument(ctl, parsed);
     if (result != GO_ON)
         return result;
     for (i = 0; i < ctl->name_count; i++)

@@ -23,4 +23,7 @@ struct command {
  * exit with: what was asked for is done, or what is wrong is said. */
 int arguments_parse(struct ctl *ctl, const struct command **command, int argc, char **argv);
 
+/* What --help says. */
+extern const char arguments_usage[];
+
 #endif

@@ -19,8 +19,17 @@ enum {
     CTL_USAGE = 2   /* the command line is wrong */
 };
 
+/* What stat writes. */
+enum ctl_form {
+    FORM_ALL,        /* everything, for people or as JSON */
+    FORM_REPORT,     /* the statistics, in one of the library's reports */
+    FORM_OPENMETRICS /* of several pools */
+};
+
 struct ctl {
     bool json;
+    enum ctl_form form;
+    uint32_t report;              /* FASTALLOC_REPORT_... */
     const char *socket;           /* as given; NULL: where it is looked for */
     fastalloc_pool_config config; /* for create */
     char **names;                 /* of pools, from the command line: such as pools can have */

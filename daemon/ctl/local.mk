@@ -14,8 +14,11 @@ daemon_fastallocctl_SOURCES = \
 	daemon/ctl/cmd_shutdown.c \
 	daemon/ctl/cmd_stat.c \
 	daemon/ctl/ctl.h \
+	daemon/ctl/look.c daemon/ctl/look.h \
 	daemon/ctl/main.c \
+	daemon/ctl/openmetrics.c daemon/ctl/openmetrics.h \
 	daemon/ctl/output.c daemon/ctl/output.h \
 	daemon/ctl/pools.c daemon/ctl/pools.h \
-	daemon/ctl/text.c daemon/ctl/text.h
+	daemon/ctl/text.c daemon/ctl/text.h \
+	daemon/ctl/usage.c
 daemon_fastallocctl_LDADD = $(CLIENT_LIBS) $(JANSSON_LIBS) $(SMARTCOLS_LIBS)

@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <libsmartcols.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +25,10 @@ void output_end(struct output_rows *rows)
 {
     size_t i;
 
-    for (i = 0; i < rows->count; i++)
+    for (i = 0; i < rows->count; i++) {
         free(rows->cells[i].text);
+        free(rows->cells[i].remark);
+    }
     free(rows->cells);
     memset(rows, 0, sizeof *rows);
 }
@@ -55,9 +58,23 @@ void output_number(struct output_rows *rows, uint64_t number)
     append(rows)->number = number;
 }
 
+/* What is no number, or no finite one, is not known. */
+void output_real(struct output_rows *rows, double real)
+{
+    struct output_cell *cell = append(rows);
+
+    cell->none = !isfinite(real);
+    cell->real = real;
+}
+
 void output_none(struct output_rows *rows)
 {
     append(rows)->none = true;
+}
+
+void output_remark(struct output_rows *rows, char *remark)
+{
+    rows->cells[rows->count - 1].remark = remark;
 }
 
 /* -------------------------------------------------------------- for people */
@@ -73,6 +90,10 @@ static char *shown(const struct output_column *column, const struct output_cell 
         return text_format("%" PRIu64, cell->number);
     case OUTPUT_BYTES:
         return text_bytes(cell->number);
+    case OUTPUT_DURATION:
+        return text_duration(cell->number);
+    case OUTPUT_REAL:
+        return text_format("%g", cell->real);
     case OUTPUT_TIME:
         return text_time(cell->number);
     case OUTPUT_USER:
@@ -85,7 +106,8 @@ static char *shown(const struct output_column *column, const struct output_cell 
 
 static bool is_number(const struct output_column *column)
 {
-    return column->kind == OUTPUT_COUNT || column->kind == OUTPUT_BYTES;
+    return column->kind == OUTPUT_COUNT || column->kind == OUTPUT_BYTES ||
+           column->kind == OUTPUT_DURATION || column->kind == OUTPUT_REAL;
 }
 
 /* An empty table.  The library would cut to what it takes for the width of the
@@ -181,6 +203,7 @@ void output_fields(const struct output_rows *rows)
     scols_table_enable_noheadings(table, 1);
     table_add_column(table, "", false);
     table_add_column(table, "", numbers);
+    table_add_column(table, "", false);
     for (column = 0; column < rows->width; column++) {
         struct libscols_line *line;
 
@@ -190,6 +213,8 @@ void output_fields(const struct output_rows *rows)
         line = table_add_line(table);
         table_set(line, 0, text_format("%s", rows->columns[column].title));
         table_set(line, 1, shown(&rows->columns[column], &rows->cells[column]));
+        if (rows->cells[column].remark)
+            table_set(line, 2, text_safe(rows->cells[column].remark));
     }
     table_print(table, false);
 }
@@ -230,8 +255,11 @@ static json_t *value_of(const struct output_column *column, const struct output_
         return json_null();
     if (column->kind == OUTPUT_FLAG)
         return json_boolean(cell->number != 0);
-    if (column->kind != OUTPUT_TEXT)
-        return json_integer((json_int_t)cell->number);
+    if (column->kind == OUTPUT_REAL)
+        return json_real(cell->real);
+    if (column->kind != OUTPUT_TEXT) /* no sound count is too large for the library's integers */
+        return cell->number > INT64_MAX ? json_real((double)cell->number)
+                                        : json_integer((json_int_t)cell->number);
     utf8 = text_utf8(cell->text);
     value = json_string(utf8);
     free(utf8);

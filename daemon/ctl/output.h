@@ -4,8 +4,9 @@
  * of its fields) or given to programs as JSON.  The one home of both: a command says
  * what its columns are and fills in rows.
  *
- * People get sizes as "1.5 MiB", times and users in words, numbers to the right, and
- * text made safe for a terminal; programs get bytes, seconds since 1970, user ids.
+ * People get sizes as "1.5 MiB", times, durations and users in words, numbers to the right,
+ * and text made safe for a terminal; programs get bytes, seconds since 1970, nanoseconds,
+ * user ids.
  * Nothing is ever cut to the width of a terminal.  Without memory the program ends.
  */
 #ifndef CTL_OUTPUT_H
@@ -16,7 +17,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum output_kind { OUTPUT_TEXT, OUTPUT_COUNT, OUTPUT_BYTES, OUTPUT_TIME, OUTPUT_USER, OUTPUT_FLAG };
+enum output_kind {
+    OUTPUT_TEXT,
+    OUTPUT_COUNT,
+    OUTPUT_BYTES,
+    OUTPUT_DURATION, /* nanoseconds */
+    OUTPUT_REAL,
+    OUTPUT_TIME,
+    OUTPUT_USER,
+    OUTPUT_FLAG
+};
 
 struct output_column {
     const char *key;   /* in JSON; NULL: only for people */
@@ -28,7 +38,9 @@ struct output_column {
 struct output_cell {
     bool none; /* not known: "-", null */
     char *text;
+    char *remark; /* behind it in a list of fields; NULL: none */
     uint64_t number;
+    double real;
 };
 
 struct output_rows {
@@ -45,7 +57,11 @@ void output_end(struct output_rows *rows);
 /* Appends the next cell; a row is complete when every column has its own. */
 void output_text(struct output_rows *rows, const char *text);
 void output_number(struct output_rows *rows, uint64_t number);
+void output_real(struct output_rows *rows, double real);
 void output_none(struct output_rows *rows);
+
+/* Puts a remark, for people, behind the cell appended last.  Takes the text over. */
+void output_remark(struct output_rows *rows, char *remark);
 
 /* To stdout: all rows under their titles; or the only row, a line a field. */
 void output_table(const struct output_rows *rows);

@@ -8,6 +8,7 @@
 #include "os/backing.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -141,4 +142,26 @@ char *text_user(uint64_t uid)
     struct passwd *entry = uid < UINT32_MAX ? getpwuid((uid_t)uid) : NULL;
 
     return entry ? text_safe(entry->pw_name) : text_format("%" PRIu64, uid);
+}
+
+char *text_duration(uint64_t ns)
+{
+    if (ns < 1000)
+        return text_format("%" PRIu64 " ns", ns);
+    if (ns < 1000000)
+        return text_format("%.2f us", (double)ns / 1e3);
+    if (ns < 1000000000)
+        return text_format("%.2f ms", (double)ns / 1e6);
+    return text_format("%.2f s", (double)ns / 1e9);
+}
+
+char *text_percent(double percent)
+{
+    if (!isfinite(percent))
+        return text_format("-");
+    if (percent > 0 && percent < 0.01)
+        return text_format("<0.01 %%");
+    if (percent > 99.99 && percent < 100)
+        return text_format(">99.99 %%");
+    return text_format("%.2f %%", percent);
 }

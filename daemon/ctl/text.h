@@ -21,6 +21,10 @@ char *text_utf8(const char *text);
 char *text_bytes(uint64_t bytes);  /* "1.5 MiB" */
 char *text_time(uint64_t seconds); /* "2025-11-22 16:45:12", here */
 char *text_user(uint64_t uid);     /* "alice", or the number */
+char *text_duration(uint64_t ns);  /* "1.25 ms" */
+
+/* "97.09 %"; only what is all reads as 100 and only what is nothing as 0. */
+char *text_percent(double percent);
 
 /* As printf, in memory. */
 char *text_format(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* ------------------------------------------------------------------ list, create */
@@ -109,31 +108,6 @@ START_TEST(a_pool_until_last_detach_goes_with_fastallocctl)
 }
 END_TEST
 
-/* Runs `list` on a terminal 80 columns wide, and returns what that shows: static. */
-static const char *list_on_a_terminal(void)
-{
-    static char text[4096];
-    char *const arguments[] = {(char *)"fastallocctl", (char *)"list", NULL};
-    struct winsize window = {.ws_row = 24, .ws_col = 80};
-    int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), end;
-    size_t used = 0;
-    ssize_t length;
-
-    ck_assert_int_ge(terminal, 0);
-    ck_assert(grantpt(terminal) == 0 && unlockpt(terminal) == 0);
-    end = open(ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);
-    ck_assert_int_ge(end, 0);
-    ck_assert_int_eq(ioctl(end, TIOCSWINSZ, &window), 0);
-    ctl_run_onto(end, arguments);
-    ck_assert_int_eq(ctl_result.status, 0);
-    close(end);
-    while ((length = read(terminal, text + used, sizeof text - 1 - used)) > 0)
-        used += (size_t)length;
-    text[used] = '\0';
-    close(terminal);
-    return text;
-}
-
 START_TEST(nothing_is_cut)
 {
     char name[256];
@@ -147,7 +121,7 @@ START_TEST(nothing_is_cut)
     ctl_assert_has(ctl_result.out, name);
     ck_assert_int_eq(ctl_run("stat", name, NULL), 0);
     ctl_assert_has(ctl_result.out, name);
-    ctl_assert_has(list_on_a_terminal(), name);
+    ctl_assert_has(ctl_on_a_terminal("list", NULL), name);
     ctl_stop();
 }
 END_TEST
@@ -175,12 +149,12 @@ START_TEST(only_terminals_that_want_it_get_colour)
 {
     ctl_start();
     ctl_create("orders", "8", "8");
-    ck_assert_ptr_nonnull(strchr(list_on_a_terminal(), '\033'));
+    ck_assert_ptr_nonnull(strchr(ctl_on_a_terminal("list", NULL), '\033'));
     setenv("NO_COLOR", "1", 1);
-    ck_assert_ptr_null(strchr(list_on_a_terminal(), '\033'));
+    ck_assert_ptr_null(strchr(ctl_on_a_terminal("list", NULL), '\033'));
     unsetenv("NO_COLOR");
     setenv("TERM", "dumb", 1);
-    ck_assert_ptr_null(strchr(list_on_a_terminal(), '\033'));
+    ck_assert_ptr_null(strchr(ctl_on_a_terminal("list", NULL), '\033'));
     ctl_stop();
 }
 END_TEST
@@ -308,6 +282,17 @@ static const struct line wrong_lines[] = {
     {{"create", "a", "--low-water", "some"}, "--low-water \"some\""},
     {{"create", "a", "--on-death", "mourn"}, "--on-death \"mourn\""},
     {{"create", "a", "--on-death", "quarantine:soon"}, "--on-death \"quarantine:soon\""},
+    {{"stat", "--json"}, "which pool?"},
+    {{"stat", "--format", "line"}, "which pool?"},
+    {{"stat", "a", "--format", "verse"}, "--format \"verse\""},
+    {{"stat", "a", "--format"}, "format"},
+    {{"stat", "--openmetrics", "a/b"}, "\"/\" at byte 1"},
+    {{"stat", "--openmetrics", "--json"}, "--openmetrics and --json"},
+    {{"stat", "a", "--format=line", "--json"}, "--format and --json"},
+    {{"stat", "a", "--openmetrics", "--format=line"}, "--openmetrics and --format"},
+    {{"list", "--openmetrics"}, "--openmetrics is an option of stat, not of list"},
+    {{"list", "--format", "line"}, "--format is an option of stat, not of list"},
+    {{"stat", "a", "--strict"}, "--strict is an option of create, not of stat"},
     {{"stat", "a", "--destroy"}, "--destroy is an option of shutdown, not of stat"},
     {{"create", "a", "--all"}, "--all is an option of release, not of create"},
     {{"grow"}, "which pool?"},

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -95,6 +96,33 @@ json_t *ctl_json(int status, const char *first, ...)
     value = json_loads(ctl_result.out, 0, &error);
     ck_assert_msg(value != NULL, "no JSON: %s\n%s", error.text, ctl_result.out);
     return value;
+}
+
+const char *ctl_on_a_terminal(const char *first, ...)
+{
+    static char text[4097];
+    struct winsize window = {.ws_row = 24, .ws_col = 80};
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), end;
+    size_t used = 0;
+    ssize_t length;
+    va_list more;
+
+    ck_assert_int_ge(terminal, 0);
+    ck_assert(grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+    end = open(ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    ck_assert_int_ge(end, 0);
+    ck_assert_int_eq(ioctl(end, TIOCSWINSZ, &window), 0);
+    va_start(more, first);
+    run_list(end, first, more);
+    va_end(more);
+    ck_assert_msg(ctl_result.status == 0, "%s", ctl_result.err);
+    close(end);
+    while (used < sizeof text - 1 &&
+           (length = read(terminal, text + used, sizeof text - 1 - used)) > 0)
+        used += (size_t)length;
+    text[used] = '\0';
+    close(terminal);
+    return text;
 }
 
 void ctl_start(void)

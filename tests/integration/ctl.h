@@ -35,6 +35,10 @@ json_t *ctl_json(int status, const char *first, ...);
 /* Runs it with stdout on `out`, or in ctl_result.out for -1. */
 void ctl_run_onto(int out, char *const *arguments);
 
+/* Runs it on a terminal 80 columns wide, with arguments that end with NULL, requires success,
+ * and returns what that shows (up to 4 KiB, which is what a terminal keeps): static. */
+const char *ctl_on_a_terminal(const char *first, ...);
+
 void ctl_create(const char *name, const char *size, const char *capacity);
 
 /* What an object has to have. */
