@@ -26,9 +26,19 @@ EXTRA_DIST += lib/fastalloc.map
 
 pkgincludedir = $(includedir)/fastalloc
 pkginclude_HEADERS = \
+	include/fastalloc/attachment.hpp \
+	include/fastalloc/client.hpp \
 	include/fastalloc/fastalloc.h \
+	include/fastalloc/fastalloc.hpp \
+	include/fastalloc/handle.hpp \
+	include/fastalloc/hooks.hpp \
 	include/fastalloc/inline.h \
+	include/fastalloc/pmr.hpp \
+	include/fastalloc/pool.hpp \
+	include/fastalloc/result.hpp \
 	include/fastalloc/stats.h \
+	include/fastalloc/traits.hpp \
 	include/fastalloc/typed.h \
+	include/fastalloc/walk.hpp
 
 pkgconfig_DATA = lib/fastalloc.pc

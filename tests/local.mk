@@ -50,6 +50,7 @@ PY_LOG_COMPILER = python3
 # ------------------------------------------------------------ the build itself
 
 dist_check_SCRIPTS += \
+	tests/build/cpp_refusals.sh \
 	tests/build/exported_symbols.sh \
 	tests/build/headers.sh \
 	tests/build/install_and_link.sh \
@@ -506,8 +507,19 @@ check_tests += tests/integration/check_sharing
 tests_integration_check_sharing_SOURCES = tests/integration/check_sharing.c $(API)
 tests_integration_check_sharing_LDADD = $(TEST_LIBS) lib/libfastalloc.la
 
+# fastalloc.hpp, compiled by cpp.sh itself.
+EXTRA_DIST += \
+	tests/integration/cpp.hpp \
+	tests/integration/cpp_handles.cpp \
+	tests/integration/cpp_main.cpp \
+	tests/integration/cpp_pmr.cpp \
+	tests/integration/cpp_pools.cpp \
+	tests/integration/cpp_shared.cpp \
+	tests/integration/cpp_values.cpp
+
 dist_check_SCRIPTS += \
 	tests/integration/check_ctypes.py \
+	tests/integration/cpp.sh \
 	tests/unit/api_cpp.sh
 EXTRA_DIST += tests/unit/check_api.cpp
 

@@ -3,7 +3,7 @@
 #
 # What `make install` puts down is enough for a stranger: a small program finds
 # header and library through pkg-config, compiles as C11 and as C++17 without a
-# warning, creates a pool and allocates.
+# warning, creates a pool and allocates; and so does one that includes fastalloc.hpp.
 set -eu
 
 build=${FASTALLOC_TEST_BUILDDIR:-$(pwd)}
@@ -53,4 +53,10 @@ try()
     echo "ok: $2"
 }
 try c c11 "${CC:-cc}"
+try c++ c++17 "${CXX:-c++}"
+
+cat >"$work/program.c" <<'END'
+#include <fastalloc/fastalloc.hpp>
+int main() { return fastalloc::pool<int>::create_local(100).make(7).get() == nullptr; }
+END
 try c++ c++17 "${CXX:-c++}"
