@@ -72,7 +72,10 @@ header  uthash.h      uthash-dev            uthash-devel          uthash
 program python3       python3               python3               python
 END
     # For the tests only.
-    [ "$1" = build ] || echo "program spin spin spin spin"
+    [ "$1" = build ] || cat <<'END'
+program spin          spin                  spin                  spin
+program ab            apache2-utils         httpd-tools           apache
+END
     [ "$1" != ci ] || cat <<'END'
 program clang         clang                 clang                 clang
 program shellcheck    shellcheck            ShellCheck            shellcheck

@@ -357,6 +357,52 @@ tests_examples_wordcount_SOURCES = \
 tests_examples_wordcount_LDADD = lib/libfastalloc.la
 dist_check_SCRIPTS += tests/examples/demo.sh
 
+# What examples.sh runs; example.h is for all of them.
+EXAMPLE = tests/examples/example.h
+examples = \
+	tests/examples/basic_usage \
+	tests/examples/custom_initialization \
+	tests/examples/event_loop \
+	tests/examples/game_entities \
+	tests/examples/particle_system \
+	tests/examples/server_connections \
+	tests/examples/statistics \
+	tests/examples/thread_local
+check_PROGRAMS += $(examples)
+dist_check_SCRIPTS += tests/examples/examples.sh
+EXTRA_DIST += tests/examples/multiprocessing_ctypes.py
+
+tests_examples_basic_usage_SOURCES = tests/examples/basic_usage.c $(EXAMPLE)
+tests_examples_basic_usage_LDADD = lib/libfastalloc.la
+tests_examples_custom_initialization_SOURCES = tests/examples/custom_initialization.c $(EXAMPLE)
+tests_examples_custom_initialization_LDADD = lib/libfastalloc.la
+tests_examples_event_loop_SOURCES = tests/examples/event_loop.c $(EXAMPLE)
+tests_examples_event_loop_CPPFLAGS = $(AM_CPPFLAGS) $(UV_CFLAGS)
+tests_examples_event_loop_LDADD = lib/libfastalloc.la $(UV_LIBS)
+tests_examples_game_entities_SOURCES = \
+	tests/examples/game.h \
+	tests/examples/game_entities.c \
+	tests/examples/game_mind.c \
+	$(EXAMPLE)
+tests_examples_game_entities_LDADD = lib/libfastalloc.la -lm
+tests_examples_particle_system_SOURCES = tests/examples/particle_system.c $(EXAMPLE)
+tests_examples_particle_system_LDADD = lib/libfastalloc.la -lm
+tests_examples_server_connections_SOURCES = \
+	tests/examples/server.h \
+	tests/examples/server_connections.c \
+	tests/examples/server_worker.c \
+	$(EXAMPLE)
+tests_examples_server_connections_LDADD = lib/libfastalloc.la
+tests_examples_statistics_SOURCES = tests/examples/statistics.c $(EXAMPLE)
+tests_examples_statistics_LDADD = lib/libfastalloc.la -lm
+tests_examples_thread_local_SOURCES = tests/examples/thread_local.c $(EXAMPLE)
+tests_examples_thread_local_LDADD = lib/libfastalloc.la
+
+# `make examples`: builds them, and what they need.
+.PHONY: examples
+examples: $(BUILT_SOURCES) $(bin_PROGRAMS) lib/libfastalloc.la
+	@$(MAKE) $(AM_MAKEFLAGS) $(examples:=$(EXEEXT))
+
 # What the tests of the public functions share; a source of each, for it links none.
 API = tests/integration/api.c tests/integration/api.h tests/integration/inlined.c
 
