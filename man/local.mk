@@ -4,9 +4,11 @@
 
 dist_man_MANS += \
 	man/fastalloc.3 \
+	man/fastalloc.hpp.3 \
+	man/fastalloc_stats.3 \
 	man/fastalloc.7 \
 	man/fastallocctl.1 \
 	man/fastallocd.8
 
-# The other documents; README.md has snippets too.
-EXTRA_DIST += ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md README.md
+# The other documents; README.md and MIGRATION.md have snippets too.
+EXTRA_DIST += ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md MIGRATION.md README.md

@@ -57,6 +57,7 @@ dist_check_SCRIPTS += \
 	tests/build/layering.sh \
 	tests/build/manpages.sh \
 	tests/build/snippets.sh \
+	tests/build/surface.sh \
 	tests/build/typed_handles.sh
 
 # -------------------------------------------------------------------- support
@@ -527,6 +528,13 @@ check_tests += tests/integration/check_reconnect
 tests_integration_check_reconnect_SOURCES = tests/integration/check_reconnect.c $(BOTH)
 tests_integration_check_reconnect_LDADD = $(TEST_LIBS) lib/libfastalloc.la
 
+check_tests += tests/integration/check_pools
+thread_tests += tests/integration/check_pools
+tests_integration_check_pools_SOURCES = tests/integration/check_pools.c $(BOTH)
+tests_integration_check_pools_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+check_tests += tests/integration/check_pools_growth
+tests_integration_check_pools_growth_SOURCES = tests/integration/check_pools_growth.c $(BOTH)
+tests_integration_check_pools_growth_LDADD = $(TEST_LIBS) lib/libfastalloc.la
 
 check_tests += tests/integration/check_lifecycle
 tests_integration_check_lifecycle_SOURCES = tests/integration/check_lifecycle.c $(BOTH)

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The man pages are well-formed (mandoc -T lint, or man --warnings), and every function that
-# fastalloc.h declares has its entry in fastalloc(3).
+# The man pages are well-formed (mandoc -T lint, or man --warnings), and every function and every
+# constant that the headers declare has its entry in a page of section 3.
 set -eu
 
 src=${FASTALLOC_TEST_SRCDIR:-$(pwd)}
@@ -27,16 +27,30 @@ for page in "$src"/man/*.[1-9]; do
     }
 done
 
-sed -n 's/^FASTALLOC_API .*[ *]\(fastalloc_[a-z_]*\)(.*/\1/p' \
-    "$src/include/fastalloc/fastalloc.h" >"$work/functions"
-[ -s "$work/functions" ] || {
-    echo "no functions were found in fastalloc.h" >&2
-    failed=1
-}
+# What ends in "_" is no interface.
+cat "$src"/include/fastalloc/*.h >"$work/headers"
+cat "$src"/man/*.3 >"$work/pages"
+sed -n 's/^FASTALLOC_API .*[ *]\(fastalloc_[a-z_]*[a-z]\)(.*/\1/p' "$work/headers" >"$work/functions"
+sed -n 's/^#define \(FASTALLOC_[A-Z_]*[A-Z]\)\([ (].*\)*$/\1/p' "$work/headers" |
+    grep -Ev '_(H|API)$' >"$work/constants"
+sed -n 's/^    \(FASTALLOC_E_[A-Z_]*[A-Z]\) = .*/\1/p' "$work/headers" |
+    grep -v '_LAST$' >>"$work/constants"
+for list in functions constants; do
+    [ "$(wc -l <"$work/$list")" -ge 50 ] || {
+        echo "too few $list were found in the headers" >&2
+        failed=1
+    }
+done
 while read -r function; do
-    grep -q "^\.Fo $function\$" "$src/man/fastalloc.3" || {
-        echo "fastalloc(3) has no .Fo $function" >&2
+    grep -q "^\.Fo $function\$" "$work/pages" || {
+        echo "no page of section 3 has .Fo $function" >&2
         failed=1
     }
 done <"$work/functions"
+while read -r constant; do
+    grep -qw "$constant" "$work/pages" || {
+        echo "no page of section 3 has $constant" >&2
+        failed=1
+    }
+done <"$work/constants"
 exit $failed

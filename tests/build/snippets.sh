@@ -1,18 +1,20 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# What README.md and the man pages show as C compiles as it stands, without a
-# warning, as C11; and what is a whole program also runs, with a daemon of its own, and
-# ends with 0.
+# What README.md, MIGRATION.md and the man pages show as C compiles as it stands, without a
+# warning, as C11; what they show as C++ as C++17, with g++ and clang++ where there are both; and
+# what is a whole program also runs, with a daemon of its own, and ends with 0.
 #
-# In README.md a snippet stands between ```c and ```; in the man pages of sections 3 and
-# 7 (mdoc) between .Bd -literal and .Ed, unless its first line is a prompt ("$ " or "# ").
+# In README.md and MIGRATION.md a snippet stands between ```c and ```; in the man pages of
+# sections 3 and 7 (mdoc) between .Bd -literal and .Ed, unless its first line is a prompt ("$ "
+# or "# ").  C++ stands between ```cpp and ```, and in fastalloc.hpp(3).
 # Three kinds:
 #
 #     with main()      a program: compiled, linked, run
 #     with #include    a part of a source file: compiled
 #     anything else    statements: compiled as the body of a function that has a
-#                      client, a pool, a handle, an object and an error
+#                      client, a pool, a handle, an object and an error (in C++: a client, and
+#                      a pool<order> "orders")
 set -eu
 LC_ALL=C
 export LC_ALL
@@ -41,17 +43,23 @@ trap clean_up EXIT
 trap 'exit 1' HUP INT TERM
 
 # -------------------------------------------------------------- extracting
-# Each snippet goes to $work/snippets/<file>:<line>.c.
+# Each snippet goes to $work/snippets/<file>:<line>.c or .cpp.
 
 mkdir "$work/snippets"
-awk -v to="$work/snippets/README.md" '
-    /^```c$/ { out = to ":" NR ".c"; printf "" >out; next }
-    /^```/ && out { close(out); out = ""; next }
-    out { print >out }' "$src/README.md"
+for document in README.md MIGRATION.md; do
+    awk -v to="$work/snippets/$document" '
+        /^```c(pp)?$/ { out = to ":" NR "." substr($0, 4); printf "" >out; next }
+        /^```/ && out { close(out); out = ""; next }
+        out { print >out }' "$src/$document"
+done
 
 for page in "$src"/man/*.[37]; do
-    awk -v to="$work/snippets/${page##*/}" '
-        /^\.Bd .*-literal/ { out = to ":" NR ".c"; first = 1; next }
+    case $page in
+    *.hpp.3) language=cpp ;;
+    *) language=c ;;
+    esac
+    awk -v to="$work/snippets/${page##*/}" -v language=$language '
+        /^\.Bd .*-literal/ { out = to ":" NR "." language; first = 1; next }
         /^\.Ed/ { if (out) close(out); out = ""; next }
         out && first { first = 0; if ($0 ~ /^[$#] /) { out = ""; next } printf "" >out }
         out {
@@ -65,21 +73,63 @@ done
 
 warnings='-Wall -Wextra -Wpedantic -Werror'
 
-# compile SOURCE OBJECT; several words in $CC and the flags are meant.
+# The other C++ compiler, unless a sanitizer ties us to one.
+case ${CXX:-c++} in
+*clang*) second=g++ ;;
+*) second=clang++ ;;
+esac
+if [ -n "${FASTALLOC_TEST_SANITIZERS:-}" ] || ! command -v "$second" >/dev/null; then
+    second=
+fi
+
+# compile LANGUAGE SOURCE OBJECT; several words in the compilers and the flags are meant.
 compile()
 {
-    # shellcheck disable=SC2086
-    ${CC:-cc} -std=gnu11 $warnings ${FASTALLOC_TEST_CFLAGS:-} -I"$src/include" -c "$1" -o "$2"
+    case $1 in
+    c)
+        # shellcheck disable=SC2086
+        ${CC:-cc} -std=gnu11 $warnings ${FASTALLOC_TEST_CFLAGS:-} -I"$src/include" \
+            -c "$2" -o "$3" ;;
+    cpp)
+        for compiler in $second "${CXX:-c++}"; do
+            # shellcheck disable=SC2086
+            $compiler -std=c++17 $warnings ${FASTALLOC_TEST_CFLAGS:-} -I"$src/include" \
+                -c "$2" -o "$3" || return
+        done ;;
+    esac
 }
 
+# link LANGUAGE OBJECT PROGRAM
 link()
 {
+    linker=${CC:-cc}
+    [ "$1" = c ] || linker=${CXX:-c++}
     # shellcheck disable=SC2086
-    "$build/libtool" --silent --tag=CC --mode=link ${CC:-cc} ${FASTALLOC_TEST_CFLAGS:-} -pthread \
-        -no-install "$1" "$build/lib/libfastalloc.la" -o "$2"
+    "$build/libtool" --silent --tag=CC --mode=link $linker ${FASTALLOC_TEST_CFLAGS:-} -pthread \
+        -no-install "$2" "$build/lib/libfastalloc.la" -o "$3"
 }
 
-wrap()
+wrap_cpp()
+{
+    cat <<'END'
+#include <fastalloc/fastalloc.hpp>
+#include <chrono>
+#include <iostream>
+#include <string>
+#include <utility>
+#include <vector>
+struct order { int number; double price; };
+void snippet(fastalloc::client &client, fastalloc::pool<order> &orders);
+void snippet(fastalloc::client &client, fastalloc::pool<order> &orders)
+{
+    (void)client; (void)orders;
+    {
+END
+    cat "$1"
+    printf '    }\n}\n'
+}
+
+wrap_c()
 {
     cat <<'END'
 #include <fastalloc/fastalloc.h>
@@ -119,15 +169,16 @@ start_daemon()
 }
 
 start_daemon
-for snippet in "$work"/snippets/*.c; do
-    name=${snippet##*/} name=${name%.c}
-    source=$work/source.c
+for snippet in "$work"/snippets/*; do
+    language=${snippet##*.}
+    name=${snippet##*/} name=${name%.*}
+    source=$work/source.$language
     if grep -q '#include' "$snippet"; then
         cp "$snippet" "$source"
     else
-        wrap "$snippet" >"$source"
+        "wrap_$language" "$snippet" >"$source"
     fi
-    if ! compile "$source" "$work/source.o" 2>"$work/errors"; then
+    if ! compile "$language" "$source" "$work/source.o" 2>"$work/errors"; then
         echo "$name does not compile:" >&2
         cat "$work/errors" "$source" >&2
         failed=$((failed + 1))
@@ -135,7 +186,7 @@ for snippet in "$work"/snippets/*.c; do
     fi
     compiled=$((compiled + 1))
     grep -q '^int main(' "$snippet" || continue
-    if ! link "$work/source.o" "$work/program" >"$work/errors" 2>&1 ||
+    if ! link "$language" "$work/source.o" "$work/program" >"$work/errors" 2>&1 ||
         ! (cd "$work" && timeout 60 ./program) >"$work/output" 2>"$work/errors" </dev/null; then
         echo "$name does not run:" >&2
         cat "$work/errors" >&2
