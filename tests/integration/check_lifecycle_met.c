@@ -89,6 +89,7 @@ static int allocate_all(void)
 START_TEST(a_slot_freed_by_another_while_on_release_has_it_is_free_once)
 {
     fastalloc_pool_config config = api_config("released", 64, SLOTS);
+    fastalloc_stats stats = {.struct_size = sizeof stats};
     bool first = true;
     fastalloc_handle handle;
 
@@ -98,6 +99,12 @@ START_TEST(a_slot_freed_by_another_while_on_release_has_it_is_free_once)
     require_ok(fastalloc_alloc(pool, &handle, NULL));
     require_ok(fastalloc_free(pool, handle));
     ck_assert(!first);
+    /* Not twice in a cache, which the words would hide from who allocates. */
+    ck_assert_int_eq(fastalloc_pool_stats(pool, &stats), 0);
+    ck_assert_uint_eq(stats.total_deallocations, 1);
+    require_ok(fastalloc_alloc(pool, &handle, NULL));
+    ck_assert_uint_eq(fastalloc_pool_allocated(pool), 1);
+    require_ok(fastalloc_free(pool, handle));
     ck_assert_int_eq(allocate_all(), SLOTS);
     api_free_all(pool, held, SLOTS);
     api_require_whole(pool);
@@ -107,30 +114,33 @@ END_TEST
 
 /* ---------------------------------------------------------------- refusing */
 
-static int refuse_and_tell(fastalloc_pool *of, fastalloc_handle handle, void *object,
+static int refuse_and_free(fastalloc_pool *of, fastalloc_handle handle, void *object,
                            uint32_t flags, void *argument)
 {
-    (void)of;
     (void)object;
     (void)flags;
     if (*(fastalloc_handle *)argument != FASTALLOC_NONE)
         return 0; /* the first alone */
     *(fastalloc_handle *)argument = handle;
+    require_ok(fastalloc_free(of, handle));
     return 7;
 }
 
-START_TEST(the_handle_of_a_refused_slot_is_stale)
+START_TEST(a_slot_that_its_refuser_has_freed_is_free_once)
 {
     fastalloc_pool_config config = api_config("refused", 64, SLOTS);
+    fastalloc_stats stats = {.struct_size = sizeof stats};
     fastalloc_handle told = FASTALLOC_NONE, handle;
 
-    config.on_acquire = refuse_and_tell;
+    config.on_acquire = refuse_and_free;
     config.hook_argument = &told;
     both_begin(_i, &config);
     require_failure(fastalloc_alloc(pool, &handle, NULL), FASTALLOC_E_HOOK, "on_acquire", "7");
     ck_assert_uint_ne(told, FASTALLOC_NONE);
     ck_assert_ptr_null(fastalloc_get(pool, told));
     ck_assert_int_ne(fastalloc_free(pool, told), 0);
+    ck_assert_int_eq(fastalloc_pool_stats(pool, &stats), 0);
+    ck_assert_uint_eq(stats.total_deallocations, 1);
     ck_assert_uint_eq(fastalloc_pool_allocated(pool), 0);
     api_require_whole(pool);
     both_end(_i);
@@ -142,7 +152,7 @@ int main(void)
     const TTest *const of_both[] = {
         an_eager_pool_whose_initialize_borrows_a_slot_has_all_of_them,
         a_slot_freed_by_another_while_on_release_has_it_is_free_once,
-        the_handle_of_a_refused_slot_is_stale,
+        a_slot_that_its_refuser_has_freed_is_free_once,
         NULL,
     };
     const TTest *const once[] = {
