@@ -174,6 +174,10 @@ check_tests += tests/unit/check_peak
 tests_unit_check_peak_SOURCES = tests/unit/check_peak.c
 tests_unit_check_peak_LDADD = $(TEST_LIBS) $(SHM_LIBS)
 
+check_tests += tests/unit/check_lane
+tests_unit_check_lane_SOURCES = tests/unit/check_lane.c $(LANE)
+tests_unit_check_lane_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
 check_tests += tests/unit/check_tally
 tests_unit_check_tally_SOURCES = tests/unit/check_tally.c $(LANE)
 tests_unit_check_tally_LDADD = $(TEST_LIBS) $(SHM_LIBS)

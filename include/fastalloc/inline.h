@@ -8,7 +8,9 @@
  * inlined into the caller.  What ends in "_" here is no interface: it may
  * change with the layout's major version, which attaching checks.
  *
- * The slot word.  64 bits for each slot: generation (48) | owner (16).
+ * The slot word.  64 bits for each slot: generation | 0 | owner (16).  The generation stands
+ * where it stands in a handle, so that a handle is the idle slot's word with the index added,
+ * and freeing compares without shifting.
  *
  *                 alloc: word = g|me                    (here)
  *        +--------------------------------------+
@@ -19,7 +21,8 @@
  *                 free: word = g+1|0                    (here)
  *
  * The other transitions stand in shm/slot.h.  A handle is
- * generation << index_bits | index, so freeing makes every copy of it stale.
+ * generation << index_bits | index, so freeing makes every copy of it stale.  Of the last
+ * generation there is, freeing goes the slow way: 0 is skipped there.
  *
  * Crash story.  Each line marked with a letter is one store; the compiler may
  * not reorder them.  A slot is lost or doubled by none of the deaths between:
@@ -34,12 +37,13 @@
  *          E word = g+1|0    idle, and the magazine's.  (Released: who sees it idle
  *                            sees the entry; the sweep counts on it.)
  *
- * Concurrency story.  A thread has a gate in the segment: busy and revoked.
- * While busy is 1 nobody else touches its magazines.  A thief who wants what a
- * sleeping thread has cached sets revoked, makes every processor pass a
- * barrier (membarrier), and then waits until busy is 0: from then on the
- * owner's next entry sees revoked and goes the slow way.  So the owner needs
- * no barrier of its own beyond the compiler's.
+ * Concurrency story.  A thread has a gate in the segment: busy and room, how many entries
+ * a magazine holds.  While busy is 1 nobody else touches its magazines.  A thief who
+ * wants what a sleeping thread has cached sets room to 0, makes every processor pass a
+ * barrier (membarrier), and then waits until busy is 0: from then on the owner's next entry
+ * sees that there is room for nothing and goes the slow way.  So the owner needs no barrier
+ * of its own beyond the compiler's, and one comparison says both, whether the magazine
+ * can serve and whether it may.
  */
 #ifndef FASTALLOC_INLINE_H
 #define FASTALLOC_INLINE_H
@@ -52,13 +56,13 @@
 extern "C" {
 #endif
 
-#define FASTALLOC_OWNER_BITS_ 16
 #define FASTALLOC_OWNER_MASK_ 0xffffu
 
 /* A thread's gate: the head of its cache record in the segment. */
 struct fastalloc_gate_ {
-    uint32_t busy;    /* 1 while the thread is between entering and leaving */
-    uint32_t revoked; /* set by a thief: go the slow way */
+    uint32_t busy; /* 1 while the thread is between entering and leaving */
+    uint8_t room;  /* entries a magazine holds; 0, set by a thief: go the slow way */
+    uint8_t unused[3];
     /* Of all threads that ever had the cache.  Only the owner writes them. */
     uint64_t allocations, frees;
 };
@@ -74,18 +78,17 @@ struct fastalloc_lane_ {
  * Constant while attached, but for `slots`, which goes up as the pool grows: who sees
  * it late goes the slow way, and sees it there. */
 struct fastalloc_face_ {
-    uint64_t *words;        /* the slot table */
-    char *objects;          /* the first object */
-    uint64_t stride;        /* bytes from one object to the next */
-    uint64_t index_mask;    /* of a handle */
-    uint64_t last_handle;   /* handles from here on have the last generation */
-    uint32_t index_bits;    /* of a handle; 16 or more */
-    uint32_t slots;         /* whose words have memory, as last seen */
-    uint32_t magazine_size; /* entries a magazine holds */
-    uint32_t session;       /* the owner written into slot words */
-    uint32_t releaser;      /* the same, or one that no slot has: frees go the slow way */
-    uint32_t lane;          /* index into the thread's lanes */
-    uint64_t lane_at;       /* the same, in bytes */
+    uint64_t *words;     /* the slot table */
+    char *objects;       /* the first object */
+    uint64_t stride;     /* bytes from one object to the next */
+    uint64_t index_mask; /* of a handle: 16 bits or more */
+    uint64_t releaser;   /* the owner of a slot that is freed: the session, or one that no
+                             * slot has: frees go the slow way */
+    uint64_t freeing;    /* from such a word to the next generation's, idle: a difference */
+    uint64_t lane_at;    /* where the thread's lane is among its lanes, in bytes */
+    uint32_t slots;      /* whose words have memory, as last seen */
+    uint32_t session;    /* the owner written into slot words */
+    uint32_t lane;       /* the thread's lane, by number */
 };
 
 extern FASTALLOC_API __thread struct fastalloc_lane_ *fastalloc_lanes_
@@ -121,8 +124,43 @@ fastalloc_lane_of_(const struct fastalloc_face_ *face_)
     return (struct fastalloc_lane_ *)(void *)((char *)fastalloc_lanes_ + face_->lane_at);
 }
 
-/* Out of line for the fast path, and with outputs of its own: so the caller's need
- * no address, and stay in registers. */
+/* The fast path itself: 1, or 0 where the slow way it is.  Free has the like. */
+__attribute__((always_inline)) static inline int
+fastalloc_alloc_fast_(fastalloc_pool *pool_, fastalloc_handle *handle_, void **object_)
+{
+    const struct fastalloc_face_ *face_ = (const struct fastalloc_face_ *)pool_;
+    const struct fastalloc_lane_ *lane_ = fastalloc_lane_of_(face_);
+    struct fastalloc_gate_ *gate_ = lane_->gate;
+    uint32_t *loaded_, count_, index_;
+    uint64_t word_;
+
+    if (FASTALLOC_UNLIKELY_(!gate_))
+        return 0;
+    FASTALLOC_STORE_(gate_->busy, 1u);
+    FASTALLOC_STEP_();
+    loaded_ = lane_->loaded;
+    count_ = FASTALLOC_LOAD_(loaded_[0]);
+    if (FASTALLOC_UNLIKELY_(count_ - 1 >= FASTALLOC_LOAD_(gate_->room)))
+        return 0;
+    index_ = FASTALLOC_LOAD_(loaded_[count_]);
+    if (FASTALLOC_UNLIKELY_(index_ >= face_->slots))
+        return 0;
+    word_ = FASTALLOC_LOAD_(face_->words[index_]);
+    if (FASTALLOC_UNLIKELY_(word_ & FASTALLOC_OWNER_MASK_))
+        return 0;
+    FASTALLOC_STORE_(face_->words[index_], word_ | face_->session); /* A */
+    FASTALLOC_STEP_();
+    FASTALLOC_STORE_(loaded_[0], count_ - 1); /* B */
+    FASTALLOC_COUNT_(gate_->allocations);
+    __atomic_store_n(&gate_->busy, 0u, __ATOMIC_RELEASE);
+    *handle_ = word_ + index_;
+    if (object_)
+        *object_ = face_->objects + index_ * face_->stride;
+    return 1;
+}
+
+/* The slow way has outputs of its own, so that the caller's need no address, and stay in
+ * registers. */
 __attribute__((always_inline)) static inline int
 fastalloc_alloc_on_(fastalloc_pool *pool_, fastalloc_handle *handle_, void **object_)
 {
@@ -141,36 +179,9 @@ fastalloc_alloc_on_(fastalloc_pool *pool_, fastalloc_handle *handle_, void **obj
 __attribute__((always_inline)) static inline int
 fastalloc_alloc_inline_(fastalloc_pool *pool_, fastalloc_handle *handle_, void **object_)
 {
-    const struct fastalloc_face_ *face_ = (const struct fastalloc_face_ *)pool_;
-    const struct fastalloc_lane_ *lane_ = fastalloc_lane_of_(face_);
-    struct fastalloc_gate_ *gate_ = lane_->gate;
-    uint32_t *loaded_, count_, index_;
-    uint64_t word_;
-
-    if (FASTALLOC_UNLIKELY_(!gate_))
-        return fastalloc_alloc_on_(pool_, handle_, object_);
-    FASTALLOC_STORE_(gate_->busy, 1u);
-    FASTALLOC_STEP_();
-    loaded_ = lane_->loaded;
-    count_ = FASTALLOC_LOAD_(loaded_[0]);
-    if (FASTALLOC_UNLIKELY_(FASTALLOC_LOAD_(gate_->revoked)) ||
-        FASTALLOC_UNLIKELY_(count_ - 1 >= face_->magazine_size))
-        return fastalloc_alloc_on_(pool_, handle_, object_);
-    index_ = FASTALLOC_LOAD_(loaded_[count_]);
-    if (FASTALLOC_UNLIKELY_(index_ >= face_->slots))
-        return fastalloc_alloc_on_(pool_, handle_, object_);
-    word_ = FASTALLOC_LOAD_(face_->words[index_]);
-    if (FASTALLOC_UNLIKELY_(word_ & FASTALLOC_OWNER_MASK_))
-        return fastalloc_alloc_on_(pool_, handle_, object_);
-    FASTALLOC_STORE_(face_->words[index_], word_ | face_->session); /* A */
-    FASTALLOC_STEP_();
-    FASTALLOC_STORE_(loaded_[0], count_ - 1); /* B */
-    FASTALLOC_COUNT_(gate_->allocations);
-    __atomic_store_n(&gate_->busy, 0u, __ATOMIC_RELEASE);
-    *handle_ = ((word_ >> FASTALLOC_OWNER_BITS_) << face_->index_bits) + index_;
-    if (object_)
-        *object_ = face_->objects + index_ * face_->stride;
-    return 0;
+    if (FASTALLOC_LIKELY_(fastalloc_alloc_fast_(pool_, handle_, object_)))
+        return 0;
+    return fastalloc_alloc_on_(pool_, handle_, object_);
 }
 
 __attribute__((always_inline)) static inline int fastalloc_free_inline_(fastalloc_pool *pool_,
@@ -179,27 +190,26 @@ __attribute__((always_inline)) static inline int fastalloc_free_inline_(fastallo
     const struct fastalloc_face_ *face_ = (const struct fastalloc_face_ *)pool_;
     const struct fastalloc_lane_ *lane_ = fastalloc_lane_of_(face_);
     struct fastalloc_gate_ *gate_ = lane_->gate;
-    uint64_t index_ = handle_ & face_->index_mask;
-    uint64_t idle_ = handle_ >> face_->index_bits << FASTALLOC_OWNER_BITS_;
+    uint64_t *words_ = face_->words;
+    uint64_t index_ = handle_ & face_->index_mask, mine_ = handle_ - index_ + face_->releaser,
+             next_;
     uint32_t *loaded_, count_;
 
-    if (FASTALLOC_UNLIKELY_(!gate_) || FASTALLOC_UNLIKELY_(index_ >= face_->slots) ||
-        FASTALLOC_UNLIKELY_(handle_ >= face_->last_handle))
+    if (FASTALLOC_UNLIKELY_(!gate_) || FASTALLOC_UNLIKELY_((uint32_t)index_ >= face_->slots))
         return fastalloc_free_slow_(pool_, handle_);
     FASTALLOC_STORE_(gate_->busy, 1u);
     FASTALLOC_STEP_();
     loaded_ = lane_->loaded;
     count_ = FASTALLOC_LOAD_(loaded_[0]);
-    if (FASTALLOC_UNLIKELY_(FASTALLOC_LOAD_(gate_->revoked)) ||
-        FASTALLOC_UNLIKELY_(count_ >= face_->magazine_size) ||
-        FASTALLOC_UNLIKELY_(FASTALLOC_LOAD_(face_->words[index_]) != (idle_ | face_->releaser)))
+    if (FASTALLOC_UNLIKELY_(count_ >= FASTALLOC_LOAD_(gate_->room)) ||
+        FASTALLOC_UNLIKELY_(FASTALLOC_LOAD_(words_[index_]) != mine_) ||
+        FASTALLOC_UNLIKELY_(__builtin_add_overflow(mine_, face_->freeing, &next_)))
         return fastalloc_free_slow_(pool_, handle_);
     FASTALLOC_STORE_(loaded_[count_ + 1], (uint32_t)index_); /* C */
     FASTALLOC_STEP_();
     FASTALLOC_STORE_(loaded_[0], count_ + 1); /* D */
     FASTALLOC_STEP_();
-    __atomic_store_n(&face_->words[index_], idle_ + (FASTALLOC_OWNER_MASK_ + 1u),
-                     __ATOMIC_RELEASE); /* E */
+    __atomic_store_n(&words_[index_], next_, __ATOMIC_RELEASE); /* E */
     FASTALLOC_COUNT_(gate_->frees);
     __atomic_store_n(&gate_->busy, 0u, __ATOMIC_RELEASE);
     return 0;
@@ -215,9 +225,8 @@ __attribute__((always_inline)) static inline void *fastalloc_get_inline_(fastall
     if (FASTALLOC_UNLIKELY_(index_ >= face_->slots))
         return fastalloc_get_slow_(pool_, handle_);
     word_ = FASTALLOC_LOAD_(face_->words[index_]);
-    /* Neither idle (0) nor returned (all ones). */
-    if (FASTALLOC_UNLIKELY_(word_ >> FASTALLOC_OWNER_BITS_ != handle_ >> face_->index_bits) ||
-        FASTALLOC_UNLIKELY_((word_ & FASTALLOC_OWNER_MASK_) - 1 >= FASTALLOC_OWNER_MASK_ - 1))
+    /* Of this generation, and neither idle (0) nor returned (all ones). */
+    if (FASTALLOC_UNLIKELY_(word_ - (handle_ - index_) - 1 >= FASTALLOC_OWNER_MASK_ - 1))
         return fastalloc_get_slow_(pool_, handle_);
     return face_->objects + index_ * face_->stride;
 }
@@ -232,8 +241,7 @@ fastalloc_handle_is_mine_inline_(fastalloc_pool *pool_, fastalloc_handle handle_
     if (FASTALLOC_UNLIKELY_(!fastalloc_lane_of_(face_)->gate) ||
         FASTALLOC_UNLIKELY_(index_ >= face_->slots))
         return fastalloc_handle_is_mine_slow_(pool_, handle_);
-    return FASTALLOC_LOAD_(face_->words[index_]) ==
-           (handle_ >> face_->index_bits << FASTALLOC_OWNER_BITS_ | face_->session);
+    return FASTALLOC_LOAD_(face_->words[index_]) == handle_ - index_ + face_->session;
 }
 
 #ifdef __cplusplus

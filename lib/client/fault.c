@@ -189,7 +189,7 @@ static void word_handle(struct fault *fault, const fastalloc_pool *pool)
 {
     const struct segment *segment = &pool->segment;
     uint64_t index = slot_index(segment, fault->handle);
-    uint64_t generation = fault->handle >> segment->geometry.index_bits, word;
+    uint64_t generation = slot_generation_in(segment, fault->handle), word;
 
     if (index >= segment_reserved(segment) || fault->handle == FASTALLOC_NONE) {
         reason_set(
@@ -203,7 +203,7 @@ static void word_handle(struct fault *fault, const fastalloc_pool *pool)
                "%s: handle 0x%" PRIx64 " of pool \"%s\": %s (slot %" PRIu64
                " has generation %" PRIu64 " now, owner %u; the handle %" PRIu64 ")",
                fault->operation, fault->handle, pool->spec.name, fastalloc_strerror(fault->code),
-               index, slot_generation_of(word), slot_owner_of(word), generation);
+               index, slot_generation_of(segment, word), slot_owner_of(word), generation);
 }
 
 static void word(struct fault *fault, const fastalloc_pool *pool)

@@ -99,6 +99,6 @@ char *fastalloc_handle_text(fastalloc_pool *pool, fastalloc_handle handle,
         snprintf(text, FASTALLOC_HANDLE_TEXT, "none");
     else
         snprintf(text, FASTALLOC_HANDLE_TEXT, "%" PRIu64 "@%" PRIx64,
-                 slot_index(&pool->segment, handle), handle >> pool->segment.geometry.index_bits);
+                 slot_index(&pool->segment, handle), slot_generation_in(&pool->segment, handle));
     return text;
 }

@@ -74,7 +74,7 @@ int fastalloc_handle_is_mine_slow_(fastalloc_pool *pool, fastalloc_handle handle
     if (handle == FASTALLOC_NONE || !pool_is_ours(pool))
         return 0;
     index = slot_index(&pool->segment, handle);
-    mine = slot_word(handle >> pool->segment.geometry.index_bits, pool->face.session);
+    mine = slot_word_for(&pool->segment, handle, pool->face.session);
 
     /* A slot of this process's own was known when it got it, but perhaps not to this thread. */
     if (index >= shm_load(&pool->face.slots) && look_up_to_date(pool))

@@ -59,7 +59,10 @@ int fastalloc_alloc(fastalloc_pool *pool, fastalloc_handle *handle, void **objec
     if (FASTALLOC_UNLIKELY_(!pool) || FASTALLOC_UNLIKELY_(!handle))
         return fault_set(FASTALLOC_E_INVALID, "fastalloc_alloc: %s is NULL",
                          !pool ? "pool" : "handle");
-    return fastalloc_alloc_inline_(pool, handle, object);
+    /* Its caller's outputs lie in memory anyway: no frame of its own for others. */
+    if (FASTALLOC_LIKELY_(fastalloc_alloc_fast_(pool, handle, object)))
+        return 0;
+    return fastalloc_alloc_slow_(pool, handle, object);
 }
 
 /* ----------------------------------------------------------------- free */
@@ -82,8 +85,8 @@ static bool free_decided(fastalloc_pool *pool, fastalloc_handle handle)
     shm_step();
     loaded = lane->loaded;
     count = shm_load(&loaded[0]);
-    word = slot_word(handle >> face->index_bits, face->session);
-    if (!shm_load(&gate->revoked) && count < face->magazine_size &&
+    word = slot_word_for(&pool->segment, handle, face->session);
+    if (count < shm_load(&gate->room) &&
         slot_renew(&pool->segment, index, word, face->session, &word)) {
         shm_store(&loaded[count + 1], (uint32_t)index); /* C */
         shm_step();

@@ -36,11 +36,9 @@ void pool_set_session(fastalloc_pool *pool, uint32_t session)
     face->objects = pool->segment.objects;
     face->stride = geometry->stride;
     face->index_mask = (UINT64_C(1) << geometry->index_bits) - 1;
-    face->last_handle = slot_generation_last(geometry->index_bits) << geometry->index_bits;
-    face->index_bits = geometry->index_bits;
-    face->magazine_size = geometry->magazine_size;
     face->session = session;
     face->releaser = slot_frees_decide(&pool->segment) ? SLOT_NEVER : session;
+    face->freeing = (UINT64_C(1) << geometry->index_bits) - face->releaser;
     pool_refresh(pool);
 }
 

@@ -32,13 +32,13 @@ static bool keep(struct segment *segment, uint32_t *magazine, uint64_t *noted)
     return true;
 }
 
-/* Re-entry after a thief's mark.  The mark before the epoch: a thief who marks in
- * between has noted the old epoch, and his mark stays.  The epoch before the
- * magazines: a thief who has checked it and not yet taken the magazine loses his
- * CAS, or wins it before we look. */
+/* Re-entry after a thief's mark, and the first entry of all.  The mark before the epoch: a
+ * thief who marks in between has noted the old epoch, and his mark stays.  The epoch before
+ * the magazines: a thief who has checked it and not yet taken the magazine loses his CAS, or
+ * wins it before we look. */
 static void readmit(struct segment *segment, struct shm_cache *record)
 {
-    shm_store_ordered(&record->gate.revoked, 0u);
+    shm_store_ordered(&record->gate.room, (uint8_t)segment->geometry.magazine_size);
     __atomic_fetch_add(&record->epoch, 1, __ATOMIC_SEQ_CST);
     if (!keep(segment, &record->loaded, &record->loaded_word))
         shm_store(&record->loaded, 0u);
@@ -52,7 +52,7 @@ void cache_enter(struct segment *segment, const struct actor *actor)
 
     shm_store(&record->gate.busy, 1u);
     shm_step(); /* the thief's membarrier stands for the full fence here */
-    if (shm_load(&record->gate.revoked))
+    if (!shm_load(&record->gate.room))
         readmit(segment, record);
 }
 
@@ -63,7 +63,7 @@ void cache_leave(struct segment *segment, const struct actor *actor)
 
 bool cache_revoked(const struct segment *segment, const struct actor *actor)
 {
-    return shm_load(&record_of(segment, actor)->gate.revoked);
+    return !shm_load(&record_of(segment, actor)->gate.room);
 }
 
 void cache_moves(struct segment *segment, const struct actor *actor)

@@ -4,17 +4,19 @@
  * a gate and up to two magazines, `loaded` and `previous`.
  *
  * The gate.  While `busy` is 1 nobody else touches the cache's magazines.  A
- * thief (revoke.h) sets `revoked`, has every processor pass a barrier, waits for
- * busy 0, and then takes magazines by CAS of their words, with the gate's epoch and the
- * words as he noted them.  The owner's next entry sees `revoked`, and:
- * changes the gate's epoch (the thieves' notes are void), clears `revoked`, and
- * bumps by CAS the epoch of each magazine it still owns, dropping what it does
+ * thief (revoke.h) marks the gate: sets its `room` to 0; has every processor pass a barrier,
+ * waits for busy 0, and then takes magazines by CAS of their words, with the gate's epoch and
+ * the words as he noted them.  The owner's next entry sees the mark, and:
+ * clears it (room is again what a magazine holds), changes the gate's epoch (the thieves' notes
+ * are void), and bumps by CAS the epoch of each magazine it still owns, dropping what it does
  * not.  Either the thief's CAS on a magazine comes first or the owner's, and
  * the other is told.
  *
  * Whether a magazine is still this cache's is told by its word being the one
  * noted when the cache got it: owner and epoch.  The owner alone would not do, since
  * another thread of the same session may have stolen it.
+ *
+ * A new record is marked, as all zeroes are, and so is one that a sweep has freed.
  *
  * A thread that waits, for a lock or for a thief's victim, is never busy.
  *

@@ -271,8 +271,7 @@ static bool slot_is_wrong(const struct segment *segment, uint64_t index, uint64_
         return marks || index < shm_load(&segment->header->bump);
     }
     *kind = CHECK_SLOT_WORD;
-    if (slot_generation_of(word) == 0 ||
-        slot_generation_of(word) > slot_generation_last(segment->geometry.index_bits) ||
+    if (slot_generation_of(segment, word) == 0 || slot_word_with(segment, word, owner) != word ||
         (index >= segment_capacity(segment) && owner != SLOT_WITHDRAWN))
         return true;
     if (owner == SLOT_IDLE) {
@@ -449,7 +448,8 @@ const char *check_kind_name(enum check_kind kind)
     return "unknown";
 }
 
-static void describe(const struct observation *seen, struct check_finding *finding)
+static void describe(const struct segment *segment, const struct observation *seen,
+                     struct check_finding *finding)
 {
     const char *name = check_kind_name(seen->kind);
     uint32_t owner = slot_owner_of(seen->seen);
@@ -465,7 +465,7 @@ static void describe(const struct observation *seen, struct check_finding *findi
     case CHECK_SLOT_WORD:
         snprintf(finding->text, sizeof finding->text,
                  "%s: slot %" PRIu64 ", generation %" PRIu64 ", %s (owner %u)", name, seen->place,
-                 slot_generation_of(seen->seen), owner_text(owner), owner);
+                 slot_generation_of(segment, seen->seen), owner_text(owner), owner);
         break;
     case CHECK_MAGAZINE_COUNT:
     case CHECK_MAGAZINE_OWNER:
@@ -535,7 +535,7 @@ int check_confirm(const struct segment *segment, unsigned looks, unsigned pause_
         report->total = first.total;
         report->count = first.count < CHECK_FINDINGS_MAX ? first.count : CHECK_FINDINGS_MAX;
         for (f = 0; f < report->count; f++)
-            describe(&first.list[f], &report->findings[f]);
+            describe(segment, &first.list[f], &report->findings[f]);
     }
     look_free(&first);
     look_free(&again);

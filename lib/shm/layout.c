@@ -415,5 +415,5 @@ void segment_set_state(struct segment *segment, uint32_t state)
     shm_store_ordered(&segment->header->state, state);
     for (c = 0; c < segment->geometry.caches; c++)
         if (shm_load_ordered(&segment->caches[c].holder))
-            shm_store_ordered(&segment->caches[c].gate.revoked, 1u);
+            shm_store_ordered(&segment->caches[c].gate.room, 0u);
 }

@@ -42,7 +42,7 @@
 #include <stdint.h>
 
 #define LAYOUT_MAGIC UINT64_C(0x636f6c6c61747366) /* "fstalloc", little-endian */
-#define LAYOUT_MAJOR 3u
+#define LAYOUT_MAJOR 4u
 #define LAYOUT_MINOR 0u
 #define LAYOUT_LINE 64u /* the unit that parts are aligned to */
 

@@ -75,7 +75,7 @@ bool notes_mark(struct segment *segment, uint64_t index, uint64_t word, uint32_t
                 uint32_t pid, uint32_t time)
 {
     bool inherited = slot_owner_is_session(segment, owner);
-    uint32_t low = inherited ? (uint32_t)slot_generation_of(word) : time;
+    uint32_t low = inherited ? (uint32_t)slot_generation_of(segment, word) : time;
 
     if (!write_note(segment, index, word, pid, low, inherited))
         return false;
@@ -98,7 +98,7 @@ int notes_leave(struct segment *segment, fastalloc_handle handle, uint32_t me, u
                 uint32_t time)
 {
     uint64_t index = slot_index(segment, handle);
-    uint64_t mine = slot_word(handle >> segment->geometry.index_bits, me);
+    uint64_t mine = slot_word_for(segment, handle, me);
     int error;
 
     if (index >= segment_reserved(segment))
@@ -124,7 +124,7 @@ static bool give_back(struct segment *segment, uint64_t index, uint64_t word)
 /* Of one left to anyone, whose time has passed by its note. */
 static bool expire_left(struct segment *segment, uint64_t index, uint64_t word, uint64_t note)
 {
-    uint64_t expiring = slot_word(slot_generation_of(word), NOTES_EXPIRING);
+    uint64_t expiring = slot_word_with(segment, word, NOTES_EXPIRING);
 
     if (!slot_mark(segment, index, word, NOTES_EXPIRING))
         return false;
@@ -215,7 +215,7 @@ uint64_t notes_release(struct segment *segment, fastalloc_handle handle)
 static bool tell(struct segment *segment, uint64_t index, uint64_t word, uint64_t *note)
 {
     *note = shm_load_ordered(&segment->notes[index]);
-    return *note & INHERITED && (uint32_t)*note == (uint32_t)slot_generation_of(word) &&
+    return *note & INHERITED && (uint32_t)*note == (uint32_t)slot_generation_of(segment, word) &&
            shm_cas(&segment->notes[index], note, next_note(*note, 0, NOTES_NEVER, false));
 }
 

@@ -45,7 +45,7 @@ bool revoke_begin(struct segment *segment, const struct actor *actor, struct rev
         revocation->notes[c].epoch = shm_load_ordered(&record->epoch);
         revocation->notes[c].moves = shm_load_ordered(&record->moves);
         if (c != actor->cache && shm_load(&record->holder))
-            shm_store_ordered(&record->gate.revoked, 1u);
+            shm_store_ordered(&record->gate.room, 0u);
     }
     return revoke_barrier();
 }

@@ -6,7 +6,7 @@
  * The thief
  *   1. notes how many works on the bitmap every session has ended, and the sweeper's role
  *      (sweeps and the like), and of every cache its gate's epoch and its moves, and sets
- *      `revoked` in those in use;
+ *      the mark (room 0) in those in use;
  *   2. has every processor that runs an attached process pass a barrier: from
  *      here on each owner either was busy before, and still shows it, or sees
  *      the mark at its next entry;
@@ -38,8 +38,8 @@
  * its owner does meanwhile, since entries are a stack: so a count of 0, even read
  * in passing, is proof for that magazine.
  *
- * What pairs with what: the owner stores busy, then loads revoked; the thief
- * stores revoked, then (membarrier) loads busy.  The owner's side is a compiler
+ * What pairs with what: the owner stores busy, then loads room; the thief
+ * stores room 0, then (membarrier) loads busy.  The owner's side is a compiler
  * barrier only; the thief's membarrier makes it a full one where it matters.
  *
  * The thief is never busy while he waits, so that two thieves after each other's

@@ -25,7 +25,7 @@ static void mark(struct segment *segment)
 
     for (c = 0; c < segment->geometry.caches; c++)
         if (shm_load_ordered(&segment->caches[c].holder))
-            shm_store_ordered(&segment->caches[c].gate.revoked, 1u);
+            shm_store_ordered(&segment->caches[c].gate.room, 0u);
 }
 
 bool seal_mark(struct segment *segment)

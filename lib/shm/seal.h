@@ -5,14 +5,14 @@
  * header.seals counts; odd means sealed (segment_state() says POOL_SEALED then).
  *
  *   seal     1 seals: CAS from even to odd; waiters woken
- *            2 `revoked` set in every cache in use; every processor passes a barrier
+ *            2 every cache in use marked (room 0); every processor passes a barrier
  *            3 each cache seen not busy, once
  *   unseal     seals: CAS from odd to even
  *   drain    4 each slot seen in nobody's hands, once, in whatever order
  *            5 seals is still what 1 made it: the pool is empty
  *
  *   allocating, the slow way   a word = g|me (supply.c)   b seals?  odd: returned, refused
- *   allocating, the fast way   busy, revoked?, word = g|me, not busy (inline.h): looks at no seal
+ *   allocating, the fast way   busy, marked?, word = g|me, not busy (inline.h): looks at no seal
  *
  * Why no allocation that begins after 3 succeeds.  The fast way: 2 marks the gate.  Its owner sees
  * that at its next entry and goes the slow way; if it was inside at the barrier, 3 waits for

@@ -161,8 +161,8 @@ static int diagnose(const struct segment *segment, fastalloc_handle handle)
 int share_make(struct segment *segment, fastalloc_handle handle, uint32_t me, uint64_t *fallen)
 {
     uint64_t index = slot_index(segment, handle);
-    uint64_t generation = handle >> segment->geometry.index_bits;
-    uint64_t mine = slot_word(generation, me);
+    uint64_t generation = slot_generation_in(segment, handle);
+    uint64_t mine = slot_word(segment, generation, me);
 
     if (index >= segment_reserved(segment))
         return FASTALLOC_E_HANDLE;
@@ -177,14 +177,14 @@ int share_make(struct segment *segment, fastalloc_handle handle, uint32_t me, ui
 
 static bool is_joinable(const struct segment *segment, uint64_t word, uint64_t generation)
 {
-    return slot_generation_of(word) == generation &&
+    return slot_generation_of(segment, word) == generation &&
            (slot_owner_of(word) == SLOT_SHARED || share_closer(segment, slot_owner_of(word)));
 }
 
 int share_refuse(const struct segment *segment, fastalloc_handle handle)
 {
     uint64_t index = slot_index(segment, handle);
-    uint64_t generation = handle >> segment->geometry.index_bits, word;
+    uint64_t generation = slot_generation_in(segment, handle), word;
     uint32_t owner;
 
     if (index >= segment_reserved(segment))
@@ -192,7 +192,7 @@ int share_refuse(const struct segment *segment, fastalloc_handle handle)
     word = shm_load_ordered(&segment->words[index]);
     owner = slot_owner_of(word);
     /* What is a dying session's was perhaps shared until just now. */
-    if (slot_generation_of(word) == generation &&
+    if (slot_generation_of(segment, word) == generation &&
         (session_state(segment, owner) == SESSION_LIVE || owner == SLOT_ANYONE ||
          is_joinable(segment, word, generation)))
         return FASTALLOC_E_SHARING;
@@ -202,7 +202,7 @@ int share_refuse(const struct segment *segment, fastalloc_handle handle)
 int share_join(struct segment *segment, fastalloc_handle handle, uint32_t me, uint64_t *fallen)
 {
     uint64_t index = slot_index(segment, handle);
-    uint64_t generation = handle >> segment->geometry.index_bits;
+    uint64_t generation = slot_generation_in(segment, handle);
     uint64_t word;
 
     if (index >= segment_reserved(segment))
@@ -213,7 +213,7 @@ int share_join(struct segment *segment, fastalloc_handle handle, uint32_t me, ui
     set_bit(segment, index, me);
     do {
         word = shm_load_ordered(&segment->words[index]);
-        if (word == slot_word(generation, SLOT_SHARED))
+        if (word == slot_word(segment, generation, SLOT_SHARED))
             return 0;
     } while (is_joinable(segment, word, generation) &&
              !slot_mark(segment, index, word, SLOT_SHARED));

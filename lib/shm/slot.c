@@ -14,14 +14,15 @@ void slot_take(struct segment *segment, uint64_t index, uint64_t word, uint32_t 
 
 void slot_put(struct segment *segment, uint64_t index, uint64_t word)
 {
-    uint64_t next = slot_generation_next(slot_generation_of(word), segment->geometry.index_bits);
+    uint64_t next =
+        slot_generation_next(slot_generation_of(segment, word), segment->geometry.index_bits);
 
-    shm_store_release(&segment->words[index], slot_word(next, SLOT_IDLE));
+    shm_store_release(&segment->words[index], slot_word(segment, next, SLOT_IDLE));
 }
 
 void slot_put_unused(struct segment *segment, uint64_t index, uint64_t word)
 {
-    shm_store_release(&segment->words[index], slot_word(slot_generation_of(word), SLOT_IDLE));
+    shm_store_release(&segment->words[index], slot_word_with(segment, word, SLOT_IDLE));
 }
 
 bool slot_claim_fresh(struct segment *segment, uint64_t index, uint32_t me)
@@ -30,7 +31,7 @@ bool slot_claim_fresh(struct segment *segment, uint64_t index, uint32_t me)
     uint64_t generation = slot_generation_within(shm_load(&segment->header->first_generation),
                                                  segment->geometry.index_bits);
 
-    return shm_cas(&segment->words[index], &word, slot_word(generation, me));
+    return shm_cas(&segment->words[index], &word, slot_word(segment, generation, me));
 }
 
 bool slot_claim_returned(struct segment *segment, uint64_t index, uint32_t me)
@@ -38,42 +39,44 @@ bool slot_claim_returned(struct segment *segment, uint64_t index, uint32_t me)
     uint64_t word = shm_load_ordered(&segment->words[index]);
 
     return slot_owner_of(word) == SLOT_RETURNED &&
-           shm_cas(&segment->words[index], &word, slot_word(slot_generation_of(word), me));
+           shm_cas(&segment->words[index], &word, slot_word_with(segment, word, me));
 }
 
 bool slot_return(struct segment *segment, uint64_t index, uint64_t word)
 {
-    uint64_t next = slot_generation_next(slot_generation_of(word), segment->geometry.index_bits);
+    uint64_t next =
+        slot_generation_next(slot_generation_of(segment, word), segment->geometry.index_bits);
 
-    return shm_cas(&segment->words[index], &word, slot_word(next, SLOT_RETURNED));
+    return shm_cas(&segment->words[index], &word, slot_word(segment, next, SLOT_RETURNED));
 }
 
 bool slot_mark(struct segment *segment, uint64_t index, uint64_t word, uint32_t owner)
 {
-    return shm_cas(&segment->words[index], &word, slot_word(slot_generation_of(word), owner));
+    return shm_cas(&segment->words[index], &word, slot_word_with(segment, word, owner));
 }
 
 bool slot_renew(struct segment *segment, uint64_t index, uint64_t word, uint32_t me,
                 uint64_t *renewed)
 {
-    uint64_t next = slot_generation_next(slot_generation_of(word), segment->geometry.index_bits);
+    uint64_t next =
+        slot_generation_next(slot_generation_of(segment, word), segment->geometry.index_bits);
 
-    if (!shm_cas(&segment->words[index], &word, slot_word(next, me)))
+    if (!shm_cas(&segment->words[index], &word, slot_word(segment, next, me)))
         return false;
-    *renewed = slot_word(next, me);
+    *renewed = slot_word(segment, next, me);
     return true;
 }
 
 bool slot_withdraw(struct segment *segment, uint64_t index, uint64_t word)
 {
     uint32_t bits = segment->geometry.index_bits;
-    uint64_t generation = slot_generation_of(word);
+    uint64_t generation = slot_generation_of(segment, word);
 
     if (word == 0)
         generation = slot_generation_within(shm_load(&segment->header->first_generation), bits);
     else if (slot_owner_of(word) != SLOT_RETURNED)
         generation = slot_generation_next(generation, bits);
-    return shm_cas(&segment->words[index], &word, slot_word(generation, SLOT_WITHDRAWN));
+    return shm_cas(&segment->words[index], &word, slot_word(segment, generation, SLOT_WITHDRAWN));
 }
 
 static bool is_free(uint32_t owner)
@@ -99,7 +102,7 @@ static bool is_freed_once(const struct segment *segment, uint64_t mine, uint64_t
 static int diagnose(const struct segment *segment, fastalloc_handle handle, uint64_t word)
 {
     uint32_t bits = segment->geometry.index_bits;
-    uint64_t mine = handle >> bits, now = slot_generation_of(word);
+    uint64_t mine = handle >> bits, now = slot_generation_of(segment, word);
     uint64_t first = slot_generation_within(shm_load(&segment->header->first_generation), bits);
     uint64_t last = slot_generation_last(bits);
     uint32_t owner = slot_owner_of(word);
@@ -135,7 +138,7 @@ bool slot_frees_decide(const struct segment *segment)
 static int claim(struct segment *segment, fastalloc_handle handle, uint64_t target)
 {
     uint64_t index = slot_index(segment, handle);
-    uint64_t generation = handle >> segment->geometry.index_bits;
+    uint64_t generation = slot_generation_in(segment, handle);
     uint64_t seen;
     uint32_t owner;
 
@@ -144,7 +147,7 @@ static int claim(struct segment *segment, fastalloc_handle handle, uint64_t targ
     seen = shm_load(&segment->words[index]);
     for (;;) {
         owner = slot_owner_of(seen);
-        if (slot_generation_of(seen) != generation ||
+        if (slot_generation_of(segment, seen) != generation ||
             (!slot_owner_is_session(segment, owner) && owner != SLOT_ANYONE))
             return diagnose(segment, handle, seen);
         if (seen == target || shm_cas(&segment->words[index], &seen, target))
@@ -154,7 +157,7 @@ static int claim(struct segment *segment, fastalloc_handle handle, uint64_t targ
 
 int slot_own(struct segment *segment, fastalloc_handle handle, uint32_t me, uint64_t *word)
 {
-    uint64_t mine = slot_word(handle >> segment->geometry.index_bits, me);
+    uint64_t mine = slot_word_for(segment, handle, me);
     int error = claim(segment, handle, mine);
 
     if (!error)
@@ -166,7 +169,7 @@ int slot_own(struct segment *segment, fastalloc_handle handle, uint32_t me, uint
 int slot_end(struct segment *segment, fastalloc_handle handle, uint32_t me, uint64_t *word)
 {
     uint32_t bits = segment->geometry.index_bits;
-    uint64_t ended = slot_word(slot_generation_next(handle >> bits, bits), me);
+    uint64_t ended = slot_word(segment, slot_generation_next(handle >> bits, bits), me);
     int error;
 
     if (!slot_frees_decide(segment))
@@ -180,12 +183,12 @@ int slot_end(struct segment *segment, fastalloc_handle handle, uint32_t me, uint
 int slot_give(struct segment *segment, fastalloc_handle handle, uint32_t from, uint32_t to)
 {
     uint64_t index = slot_index(segment, handle);
-    uint64_t generation = handle >> segment->geometry.index_bits;
-    uint64_t seen = slot_word(generation, from);
+    uint64_t generation = slot_generation_in(segment, handle);
+    uint64_t seen = slot_word(segment, generation, from);
 
     if (index >= segment_reserved(segment))
         return FASTALLOC_E_HANDLE;
-    if (shm_cas(&segment->words[index], &seen, slot_word(generation, to)))
+    if (shm_cas(&segment->words[index], &seen, slot_word(segment, generation, to)))
         return 0;
     return diagnose(segment, handle, seen); /* live, but not `from`'s, is stale as well */
 }

@@ -4,7 +4,8 @@
  * but the inlined fast path (fastalloc/inline.h), which holds `take` and `put`
  * below in the form the compiler likes best.
  *
- *   64 bits: generation (48) | owner (16)
+ *   64 bits: generation | 0 | owner (16), the generation where a handle has it: above
+ *   the bits of the index, of which there are 16 to 31
  *
  *                     take: store g|me
  *   idle g|0  ------------------------------->  live g|session
@@ -40,7 +41,7 @@
 
 #include "layout.h"
 
-#define SLOT_INDEX_BITS_MIN 16u /* so that a generation fits its 48 bits */
+#define SLOT_INDEX_BITS_MIN 16u /* an owner's */
 
 enum slot_owner {
     SLOT_IDLE = 0,
@@ -52,9 +53,9 @@ enum slot_owner {
     SLOT_RETURNED = 0xffff
 };
 
-static inline uint64_t slot_word(uint64_t generation, uint32_t owner)
+static inline uint64_t slot_word(const struct segment *segment, uint64_t generation, uint32_t owner)
 {
-    return generation << FASTALLOC_OWNER_BITS_ | owner;
+    return generation << segment->geometry.index_bits | owner;
 }
 
 static inline uint32_t slot_owner_of(uint64_t word)
@@ -62,9 +63,28 @@ static inline uint32_t slot_owner_of(uint64_t word)
     return (uint32_t)(word & FASTALLOC_OWNER_MASK_);
 }
 
-static inline uint64_t slot_generation_of(uint64_t word)
+static inline uint64_t slot_generation_of(const struct segment *segment, uint64_t word)
 {
-    return word >> FASTALLOC_OWNER_BITS_;
+    return word >> segment->geometry.index_bits;
+}
+
+/* The generation a handle is of. */
+static inline uint64_t slot_generation_in(const struct segment *segment, fastalloc_handle handle)
+{
+    return handle >> segment->geometry.index_bits;
+}
+
+/* The same slot and generation, with another owner. */
+static inline uint64_t slot_word_with(const struct segment *segment, uint64_t word, uint32_t owner)
+{
+    return slot_word(segment, slot_generation_of(segment, word), owner);
+}
+
+/* The word of the slot a handle is of while `owner` has it. */
+static inline uint64_t slot_word_for(const struct segment *segment, fastalloc_handle handle,
+                                     uint32_t owner)
+{
+    return slot_word(segment, slot_generation_in(segment, handle), owner);
 }
 
 /* The last generation there is. */
@@ -90,14 +110,14 @@ static inline uint64_t slot_generation_within(uint64_t number, uint32_t index_bi
 static inline fastalloc_handle slot_handle(const struct segment *segment, uint64_t word,
                                            uint64_t index)
 {
-    return slot_generation_of(word) << segment->geometry.index_bits | index;
+    return slot_word(segment, slot_generation_of(segment, word), 0) | index;
 }
 
 /* The handle that was good before the word's generation. */
 static inline fastalloc_handle slot_ended_handle(const struct segment *segment, uint64_t word,
                                                  uint64_t index)
 {
-    uint64_t generation = slot_generation_of(word);
+    uint64_t generation = slot_generation_of(segment, word);
     uint32_t bits = segment->geometry.index_bits;
 
     return (generation > 1 ? generation - 1 : slot_generation_last(bits)) << bits | index;

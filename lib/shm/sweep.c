@@ -286,7 +286,7 @@ static uint64_t free_caches(struct segment *segment, uint32_t session)
         shm_store(&record->previous, 0u);
         shm_store(&record->loaded_word, UINT64_C(0));
         shm_store(&record->previous_word, UINT64_C(0));
-        shm_store(&record->gate.revoked, 0u);
+        shm_store(&record->gate.room, 0u);
         shm_store_ordered(&record->gate.busy, 0u);
         tally_end_cache(segment, session, c);
         shm_store_ordered(&record->holder, UINT64_C(0));

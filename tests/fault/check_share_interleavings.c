@@ -87,15 +87,16 @@ static void let_go(void *argument, unsigned me)
                   'a' + me);
     word = stage->segment->words[0];
 
-    WEAVE_REQUIRE(slot_generation_of(word) == generation, "generation %llu, and %c holds %llu",
-                  (unsigned long long)slot_generation_of(word), 'a' + me,
+    WEAVE_REQUIRE(slot_generation_of(stage->segment, word) == generation,
+                  "generation %llu, and %c holds %llu",
+                  (unsigned long long)slot_generation_of(stage->segment, word), 'a' + me,
                   (unsigned long long)generation);
     stage->record.holding[me] = 0;
     if (!share_drop(stage->segment, 0, session_of[me], &word))
         return;
     WEAVE_REQUIRE(word == stage->segment->words[0] && slot_owner_of(word) == session_of[me],
                   "%c is to free what is not its", 'a' + me);
-    require_nobody_holds(stage, slot_generation_of(word) - 1);
+    require_nobody_holds(stage, slot_generation_of(stage->segment, word) - 1);
     free_slot(stage, me, word);
 }
 
@@ -104,7 +105,7 @@ static void free_fallen(struct stage *stage, unsigned me, uint64_t word)
 {
     WEAVE_REQUIRE(word == stage->segment->words[0] && slot_owner_of(word) == session_of[me],
                   "what fell to %c is not its", 'a' + me);
-    require_nobody_holds(stage, slot_generation_of(word) - 1);
+    require_nobody_holds(stage, slot_generation_of(stage->segment, word) - 1);
     free_slot(stage, me, word);
 }
 
@@ -163,7 +164,7 @@ static void alloc_share_and_let_go(void *argument, unsigned me)
     WEAVE_REQUIRE(
         share_make(segment, slot_handle(segment, segment->words[0], 0), session_of[me], NULL) == 0,
         "%c cannot share its own", 'a' + me);
-    stage->record.holding[me] = slot_generation_of(segment->words[0]);
+    stage->record.holding[me] = slot_generation_of(segment, segment->words[0]);
     let_go(stage, me);
 }
 
@@ -251,7 +252,8 @@ static void verify_free(void *argument)
     WEAVE_REQUIRE(slot_owner_of(word) == SLOT_RETURNED,
                   "the slot is lost: generation %llu, "
                   "owner %u",
-                  (unsigned long long)slot_generation_of(word), slot_owner_of(word));
+                  (unsigned long long)slot_generation_of(stage->segment, word),
+                  slot_owner_of(word));
     WEAVE_REQUIRE(bitmap_has(stage->segment, 0), "the slot is returned, and has no bit");
     WEAVE_REQUIRE(share_is_empty(stage->segment, 0), "a bit is left");
 }

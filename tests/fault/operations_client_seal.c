@@ -50,7 +50,7 @@ static void expect_marked(const struct segment *segment, struct crash_verdict *v
     uint32_t c;
 
     for (c = 0; c < segment->geometry.caches; c++)
-        if (shm_load(&segment->caches[c].holder) && !shm_load(&segment->caches[c].gate.revoked))
+        if (shm_load(&segment->caches[c].holder) && shm_load(&segment->caches[c].gate.room))
             crash_find(verdict, "the pool is sealed, and the thread of cache %u does not hear", c);
 }
 

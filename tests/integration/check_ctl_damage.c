@@ -47,7 +47,7 @@ START_TEST(a_slot_of_nobody_is_found)
     ctl_create("orders", "64", "1000");
     ctl_map_segment(&segment, &mapped, &size);
     /* In the hands of a session that never was. */
-    segment.words[17] = slot_word(5, 9);
+    segment.words[17] = slot_word(&segment, 5, 9);
     backing_unmap(mapped, size);
     ctl_create("sound", "64", "1000");
 
@@ -118,7 +118,7 @@ START_TEST(a_pool_truncated_while_it_is_checked_is_reported)
     ctl_start();
     ctl_create("orders", "64", "100000");
     ctl_map_segment(&segment, &mapped, &size);
-    segment.words[17] = slot_word(5, 9);
+    segment.words[17] = slot_word(&segment, 5, 9);
     backing_unmap(mapped, size);
     file = ctl_open_segment();
     cutter = fork();

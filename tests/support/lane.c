@@ -35,10 +35,8 @@ void lane_open(struct fastalloc_pool *pool, struct test_pool *test, const struct
         .objects = test->segment.objects,
         .stride = geometry->stride,
         .index_mask = (UINT64_C(1) << geometry->index_bits) - 1,
-        .last_handle = slot_generation_last(geometry->index_bits) << geometry->index_bits,
-        .index_bits = geometry->index_bits,
+        .freeing = (UINT64_C(1) << geometry->index_bits) - actor->session,
         .slots = (uint32_t)geometry->max_capacity,
-        .magazine_size = geometry->magazine_size,
         .session = actor->session,
         .releaser = actor->session,
         .lane = 0,
@@ -87,4 +85,11 @@ void *fastalloc_get_slow_(fastalloc_pool *pool, fastalloc_handle handle)
     (void)pool;
     (void)handle;
     return NULL;
+}
+
+int fastalloc_handle_is_mine_slow_(fastalloc_pool *pool, fastalloc_handle handle)
+{
+    (void)pool;
+    (void)handle;
+    return 0;
 }

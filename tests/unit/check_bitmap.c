@@ -23,7 +23,7 @@ static struct segment *pool_of(uint64_t capacity)
 
 static void put_back(struct segment *segment, uint64_t index)
 {
-    segment->words[index] = slot_word(1000, SLOT_RETURNED);
+    segment->words[index] = slot_word(segment, 1000, SLOT_RETURNED);
     bitmap_set(segment, index);
 }
 
@@ -95,7 +95,7 @@ START_TEST(every_returned_slot_is_taken_once)
         TEST_REQUIRE(taken != BITMAP_NONE && !pool.held[taken], "slot %llu at take %llu",
                      (unsigned long long)taken, (unsigned long long)i);
         pool.held[taken] = 1;
-        TEST_REQUIRE(segment->words[taken] == slot_word(1000, ME), "the word is wrong");
+        TEST_REQUIRE(segment->words[taken] == slot_word(segment, 1000, ME), "the word is wrong");
     }
     ck_assert_uint_eq(bitmap_take(segment, ME, 0), BITMAP_NONE);
     ck_assert_uint_eq(bitmap_count(segment), 0);

@@ -165,11 +165,11 @@ START_TEST(re_entry_after_a_mark_keeps_what_is_still_there)
     record = record_of(&actor);
     epoch = record->epoch;
     word = record->loaded_word;
-    record->gate.revoked = 1;
+    record->gate.room = 0;
     ck_assert(cache_revoked(segment, &actor));
     cache_enter(segment, &actor);
     ck_assert_uint_eq(record->gate.busy, 1);
-    ck_assert_uint_eq(record->gate.revoked, 0);
+    ck_assert_uint_ne(record->gate.room, 0);
     ck_assert_uint_gt(record->epoch, epoch);
     ck_assert_uint_ne(record->loaded, 0);
     ck_assert_uint_ne(record->loaded_word, word);
@@ -193,7 +193,7 @@ START_TEST(re_entry_after_a_mark_drops_what_was_taken)
     word = record->loaded_word;
     /* By another thread of the same session: the owner in the word is the same. */
     ck_assert(magazine_pass(segment, record->loaded - 1, &word, ME, 0));
-    record->gate.revoked = 1;
+    record->gate.room = 0;
     cache_enter(segment, &actor);
     ck_assert_uint_eq(record->loaded, 0);
     ck_assert_uint_eq(cache_loaded(segment, &actor), CACHE_NONE);
@@ -276,7 +276,7 @@ START_TEST(an_index_outside_the_table_is_no_magazine)
     record_of(&actor)->previous = UINT32_MAX;
     ck_assert_uint_eq(cache_loaded(segment, &actor), CACHE_NONE);
     ck_assert_uint_eq(cache_previous(segment, &actor), CACHE_NONE);
-    record_of(&actor)->gate.revoked = 1;
+    record_of(&actor)->gate.room = 0;
     cache_enter(segment, &actor);
     ck_assert_uint_eq(record_of(&actor)->loaded, 0);
     cache_leave(segment, &actor);

@@ -210,7 +210,7 @@ START_TEST(withdrawn_slots_are_lost_below_the_capacity_and_in_order_above)
     begin();
     segment->header->published = 4000;
     for (index = 4000; index < 4500; index++)
-        segment->words[index] = slot_word(1000, SLOT_WITHDRAWN);
+        segment->words[index] = slot_word(segment, 1000, SLOT_WITHDRAWN);
     test_pool_assert_clean(&pool);
     expect_only(CHECK_SLOT_LOST, hand_over(SLOT_WITHDRAWN));
     test_pool_discard(&pool);
@@ -376,7 +376,8 @@ START_TEST(a_generation_beyond_the_last_is_a_bad_word)
     segment = &pool.segment;
     actor = test_pool_actor(&pool, ME);
     index = test_pool_alloc(&pool, &actor);
-    segment->words[index] = slot_word(slot_generation_last(segment->geometry.index_bits) + 1, ME);
+    segment->words[index] =
+        slot_word(segment, slot_generation_last(segment->geometry.index_bits) + 1, ME);
     expect_only(CHECK_SLOT_WORD, index);
     test_pool_discard(&pool);
 }

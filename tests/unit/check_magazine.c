@@ -60,9 +60,9 @@ START_TEST(push_and_pop_are_a_stack)
     uint32_t i;
 
     for (i = 0; i < 15; i++) {
-        segment->words[i] = slot_word(1000, ME);
+        segment->words[i] = slot_word(segment, 1000, ME);
         magazine_push(segment, MAGAZINE, i, segment->words[i], i % 2);
-        ck_assert_uint_eq(segment->words[i], slot_word(i % 2 ? 1000 : 1001, SLOT_IDLE));
+        ck_assert_uint_eq(segment->words[i], slot_word(segment, i % 2 ? 1000 : 1001, SLOT_IDLE));
         ck_assert_uint_eq(words[0], i + 1);
     }
     while (i--) {
@@ -81,9 +81,9 @@ START_TEST(pop_drops_what_is_not_idle)
     struct segment *segment = begin();
     uint64_t index = 0;
 
-    enter(1, 11, slot_word(1000, SLOT_IDLE));
-    enter(2, 12, slot_word(1000, OTHER));
-    enter(3, 13, slot_word(1000, SLOT_RETURNED));
+    enter(1, 11, slot_word(segment, 1000, SLOT_IDLE));
+    enter(2, 12, slot_word(segment, 1000, OTHER));
+    enter(3, 13, slot_word(segment, 1000, SLOT_RETURNED));
     enter(4, 14, 0);
     enter(5, 300, 0);
     enter(6, UINT32_MAX, 0);
@@ -91,8 +91,8 @@ START_TEST(pop_drops_what_is_not_idle)
     ck_assert(magazine_pop(segment, MAGAZINE, ME, &index));
     ck_assert_uint_eq(index, 11);
     ck_assert_uint_eq(words[0], 0);
-    ck_assert_uint_eq(segment->words[12], slot_word(1000, OTHER));
-    ck_assert_uint_eq(segment->words[13], slot_word(1000, SLOT_RETURNED));
+    ck_assert_uint_eq(segment->words[12], slot_word(segment, 1000, OTHER));
+    ck_assert_uint_eq(segment->words[13], slot_word(segment, 1000, SLOT_RETURNED));
     ck_assert_uint_eq(segment->words[14], 0);
     test_pool_discard(&pool);
 }
@@ -103,8 +103,8 @@ START_TEST(a_magazine_of_dropped_entries_is_empty)
     struct segment *segment = begin();
     uint64_t index = 7;
 
-    enter(1, 12, slot_word(1000, OTHER));
-    enter(2, 13, slot_word(1000, OTHER));
+    enter(1, 12, slot_word(segment, 1000, OTHER));
+    enter(2, 13, slot_word(segment, 1000, OTHER));
     words[0] = 2;
     ck_assert(!magazine_pop(segment, MAGAZINE, ME, &index));
     ck_assert_uint_eq(index, 7);
@@ -127,11 +127,11 @@ START_TEST(trimming_ends_at_the_first_idle_slot_and_writes_nothing)
 {
     struct segment *segment = begin();
 
-    enter(1, 11, slot_word(1000, OTHER));
-    enter(2, 12, slot_word(1000, SLOT_IDLE));
-    enter(3, 13, slot_word(1000, OTHER));
+    enter(1, 11, slot_word(segment, 1000, OTHER));
+    enter(2, 12, slot_word(segment, 1000, SLOT_IDLE));
+    enter(3, 13, slot_word(segment, 1000, OTHER));
     enter(4, 1000000, 0);
-    enter(5, 14, slot_word(1000, SLOT_RETURNED));
+    enter(5, 14, slot_word(segment, 1000, SLOT_RETURNED));
     words[0] = 5;
     ck_assert_uint_eq(magazine_trimmed(segment, MAGAZINE, 5), 2);
     ck_assert_uint_eq(magazine_trimmed(segment, MAGAZINE, 2), 2);

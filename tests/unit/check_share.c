@@ -75,7 +75,7 @@ START_TEST(a_shared_slot_stays_until_its_last_holder_lets_go)
     for (i = 0; i < 3; i++) {
         ck_assert(!share_drop(&pool.segment, index, far_apart[i], &word));
         ck_assert_uint_eq(pool.segment.words[index],
-                          slot_word(handle >> pool.segment.geometry.index_bits, SLOT_SHARED));
+                          slot_word_for(&pool.segment, handle, SLOT_SHARED));
         test_pool_assert_clean(&pool);
     }
     drop_last(&pool, index, MANY);
@@ -250,27 +250,27 @@ enum death { SHARING, JOINED, JOINED_LATE, LET_GO, CLOSING, RENEWED, DEATHS };
 static void die(struct test_pool *pool, uint64_t index, enum death death)
 {
     uint64_t *word = &pool->segment.words[index], *row = &pool->segment.holders[index];
-    uint64_t generation = slot_generation_of(*word);
+    uint64_t generation = slot_generation_of(&pool->segment, *word);
 
     switch (death) {
     case SHARING:
-        *word = slot_word(generation, 2);
+        *word = slot_word(&pool->segment, generation, 2);
         *row = 2;
         break;
     case JOINED:
         *row |= 2;
         break;
     case JOINED_LATE: /* into the row of a slot that is idle by now */
-        *word = slot_word(generation + 1, SLOT_RETURNED);
+        *word = slot_word(&pool->segment, generation + 1, SLOT_RETURNED);
         *row = 2;
         break;
     case LET_GO:
         break;
     case CLOSING:
-        *word = slot_word(generation, SHARE_CLOSING + 2);
+        *word = slot_word(&pool->segment, generation, SHARE_CLOSING + 2);
         break;
     case RENEWED:
-        *word = slot_word(generation + 1, 2);
+        *word = slot_word(&pool->segment, generation + 1, 2);
         *row = 0;
         break;
     case DEATHS:

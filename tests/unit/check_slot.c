@@ -26,10 +26,25 @@ static fastalloc_handle handle_of(uint64_t generation, uint64_t index)
 
 START_TEST(a_word_is_taken_apart_as_it_was_put_together)
 {
-    uint64_t word = slot_word(UINT64_C(0x123456789abc), 0xfedc);
+    static const uint64_t capacities[] = {40, 65536, 65537, 1 << 20};
+    size_t i;
 
-    ck_assert_uint_eq(slot_generation_of(word), UINT64_C(0x123456789abc));
-    ck_assert_uint_eq(slot_owner_of(word), 0xfedc);
+    for (i = 0; i < sizeof capacities / sizeof capacities[0]; i++) {
+        struct segment *segment = &pool.segment;
+        uint64_t generation, word;
+
+        test_pool_make(&pool, &(struct test_shape){.capacity = capacities[i], .object_size = 1});
+        generation =
+            UINT64_C(0x123456789abc) & slot_generation_last(pool.segment.geometry.index_bits);
+        word = slot_word(segment, generation, 0xfedc);
+        ck_assert_uint_eq(slot_generation_of(segment, word), generation);
+        ck_assert_uint_eq(slot_owner_of(word), 0xfedc);
+        ck_assert_uint_eq(slot_word_with(segment, word, 7), slot_word(segment, generation, 7));
+        ck_assert_uint_eq(slot_word_for(segment, slot_handle(segment, word, 39), 0xfedc), word);
+        /* The fast path makes the handle by adding. */
+        ck_assert_uint_eq(slot_handle(segment, word, 39), slot_word(segment, generation, 0) + 39);
+        test_pool_discard(&pool);
+    }
 }
 END_TEST
 
@@ -53,9 +68,9 @@ START_TEST(a_fresh_slot_is_claimed_once_with_the_first_generation)
     struct segment *segment = small(77);
 
     ck_assert(slot_claim_fresh(segment, 3, ME));
-    ck_assert_uint_eq(segment->words[3], slot_word(77, ME));
+    ck_assert_uint_eq(segment->words[3], slot_word(segment, 77, ME));
     ck_assert(!slot_claim_fresh(segment, 3, OTHER));
-    ck_assert_uint_eq(segment->words[3], slot_word(77, ME));
+    ck_assert_uint_eq(segment->words[3], slot_word(segment, 77, ME));
     test_pool_discard(&pool);
 }
 END_TEST
@@ -64,14 +79,14 @@ START_TEST(take_and_put_change_owner_and_generation)
 {
     struct segment *segment = small(77);
 
-    segment->words[5] = slot_word(80, SLOT_IDLE);
+    segment->words[5] = slot_word(segment, 80, SLOT_IDLE);
     slot_take(segment, 5, segment->words[5], ME);
-    ck_assert_uint_eq(segment->words[5], slot_word(80, ME));
+    ck_assert_uint_eq(segment->words[5], slot_word(segment, 80, ME));
     slot_put_unused(segment, 5, segment->words[5]);
-    ck_assert_uint_eq(segment->words[5], slot_word(80, SLOT_IDLE));
+    ck_assert_uint_eq(segment->words[5], slot_word(segment, 80, SLOT_IDLE));
     slot_take(segment, 5, segment->words[5], ME);
     slot_put(segment, 5, segment->words[5]);
-    ck_assert_uint_eq(segment->words[5], slot_word(81, SLOT_IDLE));
+    ck_assert_uint_eq(segment->words[5], slot_word(segment, 81, SLOT_IDLE));
     test_pool_discard(&pool);
 }
 END_TEST
@@ -81,12 +96,12 @@ START_TEST(a_put_of_the_last_generation_wraps_to_one)
     struct segment *segment = small(77);
     uint64_t last = slot_generation_last(segment->geometry.index_bits);
 
-    segment->words[5] = slot_word(last, ME);
+    segment->words[5] = slot_word(segment, last, ME);
     slot_put(segment, 5, segment->words[5]);
-    ck_assert_uint_eq(segment->words[5], slot_word(1, SLOT_IDLE));
-    segment->words[6] = slot_word(last, ME);
+    ck_assert_uint_eq(segment->words[5], slot_word(segment, 1, SLOT_IDLE));
+    segment->words[6] = slot_word(segment, last, ME);
     ck_assert(slot_return(segment, 6, segment->words[6]));
-    ck_assert_uint_eq(segment->words[6], slot_word(1, SLOT_RETURNED));
+    ck_assert_uint_eq(segment->words[6], slot_word(segment, 1, SLOT_RETURNED));
     test_pool_discard(&pool);
 }
 END_TEST
@@ -94,14 +109,14 @@ END_TEST
 START_TEST(a_return_needs_the_word_unchanged)
 {
     struct segment *segment = small(77);
-    uint64_t word = slot_word(80, ME);
+    uint64_t word = slot_word(segment, 80, ME);
 
-    segment->words[5] = slot_word(80, OTHER);
+    segment->words[5] = slot_word(segment, 80, OTHER);
     ck_assert(!slot_return(segment, 5, word));
-    ck_assert_uint_eq(segment->words[5], slot_word(80, OTHER));
+    ck_assert_uint_eq(segment->words[5], slot_word(segment, 80, OTHER));
     segment->words[5] = word;
     ck_assert(slot_return(segment, 5, word));
-    ck_assert_uint_eq(segment->words[5], slot_word(81, SLOT_RETURNED));
+    ck_assert_uint_eq(segment->words[5], slot_word(segment, 81, SLOT_RETURNED));
     test_pool_discard(&pool);
 }
 END_TEST
@@ -114,14 +129,14 @@ START_TEST(only_a_returned_slot_is_claimed_as_returned)
     size_t i;
 
     for (i = 0; i < sizeof owners / sizeof owners[0]; i++) {
-        segment->words[5] = slot_word(80, owners[i]);
+        segment->words[5] = slot_word(segment, 80, owners[i]);
         ck_assert(!slot_claim_returned(segment, 5, ME));
-        ck_assert_uint_eq(segment->words[5], slot_word(80, owners[i]));
+        ck_assert_uint_eq(segment->words[5], slot_word(segment, 80, owners[i]));
     }
     ck_assert(!slot_claim_returned(segment, 6, ME));
-    segment->words[5] = slot_word(80, SLOT_RETURNED);
+    segment->words[5] = slot_word(segment, 80, SLOT_RETURNED);
     ck_assert(slot_claim_returned(segment, 5, ME));
-    ck_assert_uint_eq(segment->words[5], slot_word(80, ME));
+    ck_assert_uint_eq(segment->words[5], slot_word(segment, 80, ME));
     test_pool_discard(&pool);
 }
 END_TEST
@@ -131,14 +146,14 @@ START_TEST(owning_takes_over_from_a_session_and_from_anyone)
     struct segment *segment = small(77);
     uint64_t word = 1;
 
-    segment->words[5] = slot_word(80, OTHER);
+    segment->words[5] = slot_word(segment, 80, OTHER);
     ck_assert_int_eq(slot_own(segment, handle_of(80, 5), ME, &word), 0);
-    ck_assert_uint_eq(word, slot_word(80, ME));
+    ck_assert_uint_eq(word, slot_word(segment, 80, ME));
     ck_assert_uint_eq(segment->words[5], word);
     ck_assert_int_eq(slot_own(segment, handle_of(80, 5), ME, &word), 0);
-    segment->words[5] = slot_word(80, SLOT_ANYONE);
+    segment->words[5] = slot_word(segment, 80, SLOT_ANYONE);
     ck_assert_int_eq(slot_own(segment, handle_of(80, 5), ME, &word), 0);
-    ck_assert_uint_eq(segment->words[5], slot_word(80, ME));
+    ck_assert_uint_eq(segment->words[5], slot_word(segment, 80, ME));
     test_pool_discard(&pool);
 }
 END_TEST
@@ -152,9 +167,9 @@ START_TEST(what_is_not_owned_is_left_alone)
     size_t i;
 
     for (i = 0; i < sizeof owners / sizeof owners[0]; i++) {
-        segment->words[5] = slot_word(80, owners[i]);
+        segment->words[5] = slot_word(segment, 80, owners[i]);
         ck_assert_int_ne(slot_own(segment, handle_of(80, 5), ME, &word), 0);
-        ck_assert_uint_eq(segment->words[5], slot_word(80, owners[i]));
+        ck_assert_uint_eq(segment->words[5], slot_word(segment, 80, owners[i]));
     }
     ck_assert_uint_eq(word, 1);
     test_pool_discard(&pool);
@@ -166,9 +181,9 @@ START_TEST(a_handle_freed_once_is_a_double_free)
     struct segment *segment = small(77);
     uint64_t word;
 
-    segment->words[5] = slot_word(81, SLOT_IDLE);
+    segment->words[5] = slot_word(segment, 81, SLOT_IDLE);
     ck_assert_int_eq(slot_own(segment, handle_of(80, 5), ME, &word), FASTALLOC_E_DOUBLE_FREE);
-    segment->words[5] = slot_word(81, SLOT_RETURNED);
+    segment->words[5] = slot_word(segment, 81, SLOT_RETURNED);
     ck_assert_int_eq(slot_own(segment, handle_of(80, 5), ME, &word), FASTALLOC_E_DOUBLE_FREE);
     ck_assert_int_eq(slot_diagnose(segment, handle_of(80, 5)), FASTALLOC_E_DOUBLE_FREE);
     test_pool_discard(&pool);
@@ -180,9 +195,9 @@ START_TEST(a_handle_whose_slot_lives_again_is_stale)
     struct segment *segment = small(77);
     uint64_t word;
 
-    segment->words[5] = slot_word(81, ME);
+    segment->words[5] = slot_word(segment, 81, ME);
     ck_assert_int_eq(slot_own(segment, handle_of(80, 5), ME, &word), FASTALLOC_E_STALE);
-    segment->words[5] = slot_word(90, SLOT_IDLE);
+    segment->words[5] = slot_word(segment, 90, SLOT_IDLE);
     ck_assert_int_eq(slot_own(segment, handle_of(80, 5), ME, &word), FASTALLOC_E_STALE);
     ck_assert_int_eq(slot_own(segment, handle_of(77, 5), ME, &word), FASTALLOC_E_STALE);
     test_pool_discard(&pool);
@@ -194,7 +209,7 @@ START_TEST(a_handle_never_given_out_is_none)
     struct segment *segment = small(77);
     uint64_t word;
 
-    segment->words[5] = slot_word(80, ME);
+    segment->words[5] = slot_word(segment, 80, ME);
     ck_assert_int_eq(slot_own(segment, FASTALLOC_NONE, ME, &word), FASTALLOC_E_HANDLE);
     ck_assert_int_eq(slot_own(segment, handle_of(0, 5), ME, &word), FASTALLOC_E_HANDLE);
     ck_assert_int_eq(slot_own(segment, handle_of(81, 5), ME, &word), FASTALLOC_E_HANDLE);
@@ -203,7 +218,7 @@ START_TEST(a_handle_never_given_out_is_none)
     ck_assert_int_eq(slot_own(segment, handle_of(80, 40), ME, &word), FASTALLOC_E_HANDLE);
     ck_assert_int_eq(slot_own(segment, UINT64_MAX, ME, &word), FASTALLOC_E_HANDLE);
     /* Of the generation that an idle slot has now none was given out yet. */
-    segment->words[5] = slot_word(80, SLOT_IDLE);
+    segment->words[5] = slot_word(segment, 80, SLOT_IDLE);
     ck_assert_int_eq(slot_own(segment, handle_of(80, 5), ME, &word), FASTALLOC_E_HANDLE);
     test_pool_discard(&pool);
 }
@@ -215,14 +230,14 @@ START_TEST(handles_are_told_apart_across_the_wrap)
     uint64_t last = slot_generation_last(SLOT_INDEX_BITS_MIN), word;
 
     segment = small(last - 2);
-    segment->words[5] = slot_word(3, ME);
+    segment->words[5] = slot_word(segment, 3, ME);
     ck_assert_int_eq(slot_own(segment, handle_of(last, 5), ME, &word), FASTALLOC_E_STALE);
     ck_assert_int_eq(slot_own(segment, handle_of(last - 2, 5), ME, &word), FASTALLOC_E_STALE);
     ck_assert_int_eq(slot_own(segment, handle_of(last - 3, 5), ME, &word), FASTALLOC_E_HANDLE);
     ck_assert_int_eq(slot_own(segment, handle_of(2, 5), ME, &word), FASTALLOC_E_STALE);
     ck_assert_int_eq(slot_own(segment, handle_of(4, 5), ME, &word), FASTALLOC_E_HANDLE);
     ck_assert_int_eq(slot_own(segment, handle_of(3, 5), ME, &word), 0);
-    segment->words[5] = slot_word(1, SLOT_IDLE);
+    segment->words[5] = slot_word(segment, 1, SLOT_IDLE);
     ck_assert_int_eq(slot_own(segment, handle_of(last, 5), ME, &word), FASTALLOC_E_DOUBLE_FREE);
     test_pool_discard(&pool);
 }
@@ -232,12 +247,12 @@ START_TEST(only_the_owner_gives)
 {
     struct segment *segment = small(77);
 
-    segment->words[5] = slot_word(80, ME);
+    segment->words[5] = slot_word(segment, 80, ME);
     ck_assert_int_eq(slot_give(segment, handle_of(80, 5), ME, OTHER), 0);
-    ck_assert_uint_eq(segment->words[5], slot_word(80, OTHER));
+    ck_assert_uint_eq(segment->words[5], slot_word(segment, 80, OTHER));
     ck_assert_int_eq(slot_give(segment, handle_of(80, 5), ME, 3), FASTALLOC_E_STALE);
-    ck_assert_uint_eq(segment->words[5], slot_word(80, OTHER));
-    segment->words[5] = slot_word(81, SLOT_IDLE);
+    ck_assert_uint_eq(segment->words[5], slot_word(segment, 80, OTHER));
+    segment->words[5] = slot_word(segment, 81, SLOT_IDLE);
     ck_assert_int_eq(slot_give(segment, handle_of(80, 5), ME, OTHER), FASTALLOC_E_DOUBLE_FREE);
     ck_assert_int_eq(slot_give(segment, handle_of(80, 41), ME, OTHER), FASTALLOC_E_HANDLE);
     ck_assert_int_eq(slot_give(segment, FASTALLOC_NONE, ME, OTHER), FASTALLOC_E_HANDLE);
@@ -261,10 +276,11 @@ START_TEST(handles_of_big_and_small_pools_hold_index_and_generation)
                        &(struct test_shape){.capacity = pools[i].capacity, .object_size = 1});
         ck_assert_uint_eq(pool.segment.geometry.index_bits, pools[i].bits);
         last = slot_generation_last(pools[i].bits);
-        handle = slot_handle(&pool.segment, slot_word(last, ME), index);
+        handle = slot_handle(&pool.segment, slot_word(&pool.segment, last, ME), index);
         ck_assert_uint_eq(slot_index(&pool.segment, handle), index);
         ck_assert_uint_eq(handle >> pools[i].bits, last);
-        ck_assert_uint_ne(slot_handle(&pool.segment, slot_word(1, ME), 0), FASTALLOC_NONE);
+        ck_assert_uint_ne(slot_handle(&pool.segment, slot_word(&pool.segment, 1, ME), 0),
+                          FASTALLOC_NONE);
         test_pool_discard(&pool);
     }
 }
@@ -276,7 +292,7 @@ START_TEST(another_pools_handle_is_refused)
     uint64_t word;
 
     /* That pool's generations began elsewhere. */
-    segment->words[5] = slot_word(80, ME);
+    segment->words[5] = slot_word(segment, 80, ME);
     ck_assert_int_eq(slot_own(segment, handle_of(UINT64_C(0x123456789ab), 5), ME, &word),
                      FASTALLOC_E_HANDLE);
     test_pool_discard(&pool);
@@ -291,9 +307,9 @@ START_TEST(ending_is_owning_unless_frees_decide)
     uint64_t word = 0;
 
     ck_assert(!slot_frees_decide(segment));
-    segment->words[5] = slot_word(80, OTHER);
+    segment->words[5] = slot_word(segment, 80, OTHER);
     ck_assert_int_eq(slot_end(segment, handle_of(80, 5), ME, &word), 0);
-    ck_assert_uint_eq(word, slot_word(80, ME));
+    ck_assert_uint_eq(word, slot_word(segment, 80, ME));
     ck_assert_uint_eq(segment->words[5], word);
     test_pool_discard(&pool);
 }
@@ -319,16 +335,16 @@ START_TEST(ending_takes_the_slot_a_generation_on)
         for (o = 0; o < 3; o++) {
             uint64_t word = 0;
 
-            segment->words[5] = slot_word(80, owners[o]);
+            segment->words[5] = slot_word(segment, 80, owners[o]);
             ck_assert_int_eq(slot_end(segment, handle_of(80, 5), ME, &word), 0);
-            ck_assert_uint_eq(word, slot_word(81, ME));
+            ck_assert_uint_eq(word, slot_word(segment, 81, ME));
             ck_assert_uint_eq(segment->words[5], word);
             ck_assert_uint_eq(slot_ended_handle(segment, word, 5), handle_of(80, 5));
             /* On its way: nobody else has any part in it. */
             ck_assert_int_eq(slot_end(segment, handle_of(80, 5), ME, &word), FASTALLOC_E_STALE);
             ck_assert_int_eq(slot_own(segment, handle_of(80, 5), OTHER, &word), FASTALLOC_E_STALE);
             ck_assert_int_eq(slot_give(segment, handle_of(80, 5), ME, OTHER), FASTALLOC_E_STALE);
-            ck_assert_uint_eq(segment->words[5], slot_word(81, ME));
+            ck_assert_uint_eq(segment->words[5], slot_word(segment, 81, ME));
         }
         test_pool_discard(&pool);
     }
@@ -357,7 +373,7 @@ START_TEST(what_cannot_be_ended_is_left_alone)
     unsigned i;
 
     for (i = 0; i < sizeof words / sizeof *words; i++) {
-        uint64_t word = 1234, before = slot_word(words[i].generation, words[i].owner);
+        uint64_t word = 1234, before = slot_word(segment, words[i].generation, words[i].owner);
 
         segment->words[5] = before;
         ck_assert_int_eq(slot_end(segment, handle_of(80, 5), ME, &word), words[i].error);
@@ -373,9 +389,9 @@ START_TEST(ending_the_last_generation_wraps)
     struct segment *segment = deciding(SPEC_STRICT);
     uint64_t last = slot_generation_last(segment->geometry.index_bits), word;
 
-    segment->words[5] = slot_word(last, ME);
+    segment->words[5] = slot_word(segment, last, ME);
     ck_assert_int_eq(slot_end(segment, handle_of(last, 5), ME, &word), 0);
-    ck_assert_uint_eq(word, slot_word(1, ME));
+    ck_assert_uint_eq(word, slot_word(segment, 1, ME));
     ck_assert_uint_eq(slot_ended_handle(segment, word, 5), handle_of(last, 5));
     test_pool_discard(&pool);
 }

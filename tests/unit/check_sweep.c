@@ -72,7 +72,7 @@ static uint64_t held_slot(void)
 
 static uint64_t generation_of(uint64_t index)
 {
-    return slot_generation_of(segment->words[index]);
+    return slot_generation_of(segment, segment->words[index]);
 }
 
 START_TEST(slots_and_magazines_of_the_dead_come_back)
@@ -104,7 +104,7 @@ START_TEST(what_others_own_stays)
 
     begin(5);
     index = test_pool_alloc(&pool, &living);
-    segment->words[held_slot()] = slot_word(generation_of(held_slot()), SLOT_ANYONE);
+    segment->words[held_slot()] = slot_word(segment, generation_of(held_slot()), SLOT_ANYONE);
     sweep_session(segment, DEAD, NULL, NULL);
     ck_assert_uint_eq(slot_owner_of(segment->words[index]), LIVING);
     ck_assert_uint_eq(slot_owner_of(segment->words[held_slot()]), SLOT_ANYONE);
@@ -393,7 +393,7 @@ START_TEST(died_with_a_cache_that_was_robbed)
     ck_assert(magazine_pass(segment, record->loaded - 1, &word, LIVING, 0));
     segment->caches[living.cache].loaded = record->loaded;
     segment->caches[living.cache].loaded_word = word;
-    record->gate.revoked = 1;
+    record->gate.room = 0;
     sweep_and_check(3, 0);
 }
 END_TEST
@@ -441,7 +441,7 @@ START_TEST(died_with_a_gift_landed_at_a_retired_session)
     segment->sessions[DEAD].intents[0] = 5;
     sweep_session(segment, 5, NULL, NULL);
     /* The gift came too late, and its giver died before taking it back. */
-    segment->words[index] = slot_word(generation_of(index), 5);
+    segment->words[index] = slot_word(segment, generation_of(index), 5);
     ck_assert(!session_reuse(segment, 5));
     sweep_session(segment, DEAD, NULL, NULL);
     ck_assert(session_reuse(segment, 5));
