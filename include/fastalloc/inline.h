@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The fast path: alloc, get and free while the calling thread's cache can
- * serve.  No lock, no atomic read-modify-write, no system call, no daemon.
+ * serve.  No lock, no atomic read-modify-write, no system call, no daemon.  And adopt,
+ * which is one compare-and-swap: a sweep or another adopter may be after the word too.
  *
  * The library compiles these functions into fastalloc_alloc() and so on.  With
  * FASTALLOC_INLINE defined before fastalloc.h is included they are also
@@ -83,11 +84,12 @@ struct fastalloc_face_ {
     uint64_t stride;     /* bytes from one object to the next */
     uint64_t index_mask; /* of a handle: 16 bits or more */
     uint64_t releaser;   /* the owner of a slot that is freed: the session, or one that no
-                             * slot has: frees go the slow way */
+                          * slot has: frees go the slow way */
     uint64_t freeing;    /* from such a word to the next generation's, idle: a difference */
     uint64_t lane_at;    /* where the thread's lane is among its lanes, in bytes */
     uint32_t slots;      /* whose words have memory, as last seen */
     uint32_t session;    /* the owner written into slot words */
+    uint32_t sessions;   /* owners from 1 to here are sessions */
     uint32_t lane;       /* the thread's lane, by number */
 };
 
@@ -98,6 +100,7 @@ extern FASTALLOC_API __thread struct fastalloc_lane_ *fastalloc_lanes_
 FASTALLOC_API int fastalloc_alloc_slow_(fastalloc_pool *, fastalloc_handle *, void **);
 FASTALLOC_API int fastalloc_free_slow_(fastalloc_pool *, fastalloc_handle);
 FASTALLOC_API void *fastalloc_get_slow_(fastalloc_pool *, fastalloc_handle);
+FASTALLOC_API int fastalloc_adopt_slow_(fastalloc_pool *, fastalloc_handle);
 FASTALLOC_API int fastalloc_handle_is_mine_slow_(fastalloc_pool *, fastalloc_handle);
 
 #define FASTALLOC_LIKELY_(x) __builtin_expect(!!(x), 1)
@@ -231,7 +234,28 @@ __attribute__((always_inline)) static inline void *fastalloc_get_inline_(fastall
     return face_->objects + index_ * face_->stride;
 }
 
-/* A thread that has a gate is of a process that is attached: a forked child's are gone. */
+/* A thread that has a gate is of a process that is attached: a forked child's are gone.
+ * Whatever is not simply another live session's goes the slow way. */
+__attribute__((always_inline)) static inline int fastalloc_adopt_inline_(fastalloc_pool *pool_,
+                                                                         fastalloc_handle handle_)
+{
+    const struct fastalloc_face_ *face_ = (const struct fastalloc_face_ *)pool_;
+    uint64_t index_ = handle_ & face_->index_mask, idle_ = handle_ - index_;
+    uint64_t word_;
+
+    if (FASTALLOC_UNLIKELY_(!fastalloc_lane_of_(face_)->gate) ||
+        FASTALLOC_UNLIKELY_(index_ >= face_->slots))
+        return fastalloc_adopt_slow_(pool_, handle_);
+    word_ = FASTALLOC_LOAD_(face_->words[index_]);
+    if (FASTALLOC_UNLIKELY_(word_ - idle_ - 1 >= face_->sessions) ||
+        FASTALLOC_UNLIKELY_(!__atomic_compare_exchange_n(&face_->words[index_], &word_,
+                                                         idle_ + face_->session, 0,
+                                                         __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)))
+        return fastalloc_adopt_slow_(pool_, handle_);
+    return 0;
+}
+
+/* As there, of a gate. */
 __attribute__((always_inline)) static inline int
 fastalloc_handle_is_mine_inline_(fastalloc_pool *pool_, fastalloc_handle handle_)
 {
@@ -252,6 +276,7 @@ fastalloc_handle_is_mine_inline_(fastalloc_pool *pool_, fastalloc_handle handle_
 #define fastalloc_alloc(pool, handle, object) fastalloc_alloc_inline_(pool, handle, object)
 #define fastalloc_free(pool, handle) fastalloc_free_inline_(pool, handle)
 #define fastalloc_get(pool, handle) fastalloc_get_inline_(pool, handle)
+#define fastalloc_adopt(pool, handle) fastalloc_adopt_inline_(pool, handle)
 #define fastalloc_handle_is_mine(pool, handle) fastalloc_handle_is_mine_inline_(pool, handle)
 #endif
 

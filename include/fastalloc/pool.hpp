@@ -213,7 +213,10 @@ public:
     // handle<T>::release().
     result<handle<T>> try_adopt(handle_value<T> value) noexcept
     {
-        if (int error = fastalloc_adopt(pool_, value.number()))
+        int error = pool_ ? fastalloc_adopt(pool_, value.number())
+                          : (fastalloc_adopt)(pool_, value.number());
+
+        if (error)
             return failure{error};
         return handle<T>(pool_, value, get(value));
     }

@@ -4,6 +4,7 @@
 noinst_LTLIBRARIES += lib/libclient.la
 lib_libclient_la_SOURCES = \
 	lib/client/attach.c lib/client/attach.h \
+	lib/client/batch.c \
 	lib/client/client.c lib/client/client.h \
 	lib/client/config.c \
 	lib/client/connection.c lib/client/connection.h \
@@ -21,6 +22,7 @@ lib_libclient_la_SOURCES = \
 	lib/client/process.c lib/client/process.h \
 	lib/client/seal.c \
 	lib/client/share.c lib/client/share.h \
+	lib/client/small.c lib/client/small.h \
 	lib/client/spawn.c lib/client/spawn.h \
 	lib/client/stats.c \
 	lib/client/thread.c lib/client/thread.h \

@@ -13,6 +13,7 @@
 #include "shm/slot.h"
 #include "shm/supply.h"
 #include "shm/tally.h"
+#include "small.h"
 #include "thread.h"
 #include "wait.h"
 
@@ -20,7 +21,33 @@
 
 /* ---------------------------------------------------------------- alloc */
 
-int fastalloc_alloc_slow_(fastalloc_pool *pool, fastalloc_handle *handle, void **object)
+static void hand_out(const fastalloc_pool *pool, uint64_t index, uint64_t word,
+                     fastalloc_handle *handle, void **object)
+{
+    *handle = slot_handle(&pool->segment, word, index);
+    if (object)
+        *object = pool->face.objects + index * pool->face.stride;
+}
+
+/* Brings a magazine from a depot.  False: none is there for the taking. */
+static bool alloc_exchanging(fastalloc_pool *pool, fastalloc_handle *handle, void **object)
+{
+    uint64_t index = 0, word = 0;
+    struct actor actor;
+    struct thread *thread = thread_begin_exchange(pool, &actor);
+    bool found = supply_exchange(&pool->segment, &actor, &index, &word);
+
+    if (found)
+        growth_ask_ahead(pool);
+    thread_end_exchange(thread, pool);
+    if (found)
+        hand_out(pool, index, word, handle, object);
+    return found;
+}
+
+/* From wherever there is one. */
+__attribute__((noinline)) static int alloc_anywhere(fastalloc_pool *pool, fastalloc_handle *handle,
+                                                    void **object)
 {
     const struct urgency urgency = {SUPPLY_PATIENCE_US, FASTALLOC_FOREVER, false};
     uint64_t index = 0, word = 0;
@@ -29,6 +56,8 @@ int fastalloc_alloc_slow_(fastalloc_pool *pool, fastalloc_handle *handle, void *
     struct reason why;
     int error;
 
+    if (small_alloc(pool, handle, object))
+        return 0;
     thread = thread_begin(pool, &error);
     if (!thread)
         return error;
@@ -48,10 +77,25 @@ int fastalloc_alloc_slow_(fastalloc_pool *pool, fastalloc_handle *handle, void *
     error = lifecycle_acquire(pool, "alloc", index, word);
     if (error)
         return error;
-    *handle = slot_handle(&pool->segment, word, index);
-    if (object)
-        *object = pool->face.objects + index * pool->face.stride;
+    hand_out(pool, index, word, handle, object);
     return 0;
+}
+
+int fastalloc_alloc_slow_(fastalloc_pool *pool, fastalloc_handle *handle, void **object)
+{
+    bool done = false;
+
+    switch (thread_turn(pool, CACHE_ENTRIES)) {
+    case THREAD_SERVED:
+        done = fastalloc_alloc_fast_(pool, handle, object);
+        break;
+    case THREAD_WANTS:
+        done = alloc_exchanging(pool, handle, object);
+        break;
+    case THREAD_BARRED:
+        break;
+    }
+    return done ? 0 : alloc_anywhere(pool, handle, object);
 }
 
 int fastalloc_alloc(fastalloc_pool *pool, fastalloc_handle *handle, void **object)
@@ -67,46 +111,70 @@ int fastalloc_alloc(fastalloc_pool *pool, fastalloc_handle *handle, void **objec
 
 /* ----------------------------------------------------------------- free */
 
-/* The fast path of strict pools: as fastalloc_free_inline_(), where the stores marked there come
- * after a CAS to the next generation, still the caller's: shm/slot.h's `end`.  Who dies after it
- * leaves the slot to the sweep.  False: the slow way it is. */
-static bool free_decided(fastalloc_pool *pool, fastalloc_handle handle)
+/* slot_end(), without a call for what is common: the slot is the session's own (and the magazine was
+ * full), or another's. */
+static inline int end_slot(fastalloc_pool *pool, fastalloc_handle handle, uint64_t index,
+                           uint64_t *word)
 {
     const struct fastalloc_face_ *face = &pool->face;
-    const struct fastalloc_lane_ *lane = fastalloc_lane_of_(face);
-    struct fastalloc_gate_ *gate = lane->gate;
-    uint64_t index = handle & face->index_mask, word;
-    uint32_t *loaded, count;
-    bool freed = false;
+    uint64_t idle = handle - index, mine = idle + face->session, seen;
 
-    if (face->releaser != SLOT_NEVER || !gate || index >= face->slots)
-        return false;
-    shm_store(&gate->busy, 1u);
-    shm_step();
-    loaded = lane->loaded;
-    count = shm_load(&loaded[0]);
-    word = slot_word_for(&pool->segment, handle, face->session);
-    if (count < shm_load(&gate->room) &&
-        slot_renew(&pool->segment, index, word, face->session, &word)) {
+    if (face->releaser == face->session && index < shm_load(&face->slots)) {
+        seen = shm_load(&face->words[index]);
+        *word = mine;
+        if (seen == mine || (seen - idle - 1 < face->sessions &&
+                             slot_mark(&pool->segment, index, seen, face->session)))
+            return 0;
+    }
+    return slot_end(&pool->segment, handle, face->session, word);
+}
+
+/* Whose slot it is is settled by compare-and-swap: another's, or where frees decide
+ * (shm/slot.h).  Then it is as in fastalloc_free_inline_().  The loaded magazine has room, and
+ * the thread is in its gate.  Who dies after the compare-and-swap leaves the slot to the sweep. */
+static int free_claimed(fastalloc_pool *pool, fastalloc_handle handle)
+{
+    const struct fastalloc_lane_ *lane = fastalloc_lane_of_(&pool->face);
+    uint32_t *loaded = lane->loaded, count = shm_load(&loaded[0]);
+    uint64_t index = slot_index(&pool->segment, handle), word;
+    int error = end_slot(pool, handle, index, &word);
+
+    if (!error) {
         shm_store(&loaded[count + 1], (uint32_t)index); /* C */
         shm_step();
         shm_store(&loaded[0], count + 1); /* D */
         shm_step();
         slot_put(&pool->segment, index, word); /* E */
-        FASTALLOC_COUNT_(gate->frees);
-        freed = true;
+        FASTALLOC_COUNT_(lane->gate->frees);
     }
-    shm_store_release(&gate->busy, 0u);
-    return freed;
+    shm_store_release(&lane->gate->busy, 0u);
+    if (index >= pool->face.slots)
+        pool_refresh(pool);
+    return error;
 }
 
-int fastalloc_free_slow_(fastalloc_pool *pool, fastalloc_handle handle)
+/* Brings a magazine with room from a depot, or finds the slot another place. */
+static int free_exchanging(fastalloc_pool *pool, fastalloc_handle handle)
+{
+    struct actor actor;
+    struct thread *thread = thread_begin_exchange(pool, &actor);
+    uint64_t word;
+    int error = slot_end(&pool->segment, handle, pool->face.session, &word);
+
+    if (!error)
+        supply_free(&pool->segment, &actor, slot_index(&pool->segment, handle), word);
+    thread_end_exchange(thread, pool);
+    return error;
+}
+
+/* To wherever there is room, with all that there is to do before. */
+__attribute__((noinline)) static int free_anywhere(fastalloc_pool *pool, fastalloc_handle handle)
 {
     struct thread *thread;
     uint64_t word;
     int error;
 
-    if (free_decided(pool, handle))
+    if (small_free(pool, handle))
         return 0;
     thread = thread_begin(pool, &error);
     if (!thread)
@@ -116,6 +184,23 @@ int fastalloc_free_slow_(fastalloc_pool *pool, fastalloc_handle handle)
         thread = lifecycle_free(pool, thread, handle, slot_index(&pool->segment, handle), word);
     if (thread)
         thread_end(thread, pool);
+    return error ? fault_note(error, "free", pool, handle) : 0;
+}
+
+int fastalloc_free_slow_(fastalloc_pool *pool, fastalloc_handle handle)
+{
+    int error = 0;
+
+    switch (thread_turn(pool, CACHE_ROOM)) {
+    case THREAD_SERVED:
+        error = free_claimed(pool, handle);
+        break;
+    case THREAD_WANTS:
+        error = free_exchanging(pool, handle);
+        break;
+    case THREAD_BARRED:
+        return free_anywhere(pool, handle);
+    }
     return error ? fault_note(error, "free", pool, handle) : 0;
 }
 
@@ -171,22 +256,27 @@ void *fastalloc_get(fastalloc_pool *pool, fastalloc_handle handle)
 
 /* ----------------------------------------------------------- passing on */
 
-int fastalloc_adopt(fastalloc_pool *pool, fastalloc_handle handle)
+int fastalloc_adopt_slow_(fastalloc_pool *pool, fastalloc_handle handle)
 {
     struct thread *thread;
     uint64_t word;
     int error;
 
-    if (!pool)
-        return fault_set(FASTALLOC_E_INVALID, "fastalloc_adopt: pool is NULL");
-    thread = thread_begin(pool, &error);
+    thread = thread_begin_briefly(pool, &error);
     if (!thread)
         return error;
     error = slot_own(&pool->segment, handle, pool->face.session, &word);
-    thread_end(thread, pool);
+    thread_end_briefly(thread);
     if (error == FASTALLOC_E_DOUBLE_FREE)
         error = FASTALLOC_E_STALE;
     return error ? fault_note(error, "adopt", pool, handle) : 0;
+}
+
+int fastalloc_adopt(fastalloc_pool *pool, fastalloc_handle handle)
+{
+    if (FASTALLOC_UNLIKELY_(!pool))
+        return fault_set(FASTALLOC_E_INVALID, "fastalloc_adopt: pool is NULL");
+    return fastalloc_adopt_inline_(pool, handle);
 }
 
 int fastalloc_give(fastalloc_pool *pool, fastalloc_handle handle, uint32_t session)
@@ -196,11 +286,11 @@ int fastalloc_give(fastalloc_pool *pool, fastalloc_handle handle, uint32_t sessi
 
     if (!pool)
         return fault_set(FASTALLOC_E_INVALID, "fastalloc_give: pool is NULL");
-    thread = thread_begin(pool, &error);
+    thread = thread_begin_briefly(pool, &error);
     if (!thread)
         return error;
     error = session_give(&pool->segment, pool->face.session, session, handle);
-    thread_end(thread, pool);
+    thread_end_briefly(thread);
     if (error == FASTALLOC_E_DOUBLE_FREE)
         error = FASTALLOC_E_STALE;
     if (error == FASTALLOC_E_SESSION)
@@ -209,55 +299,6 @@ int fastalloc_give(fastalloc_pool *pool, fastalloc_handle handle, uint32_t sessi
                          "number is fastalloc_pool_session() there",
                          pool->spec.name, session);
     return error ? fault_note(error, "give", pool, handle) : 0;
-}
-
-/* -------------------------------------------------------------- batches */
-
-int fastalloc_alloc_batch(fastalloc_pool *pool, size_t count, fastalloc_handle *handles,
-                          void **objects)
-{
-    size_t done;
-    int error;
-
-    if (!pool || (!handles && count))
-        return fault_set(FASTALLOC_E_INVALID, "fastalloc_alloc_batch: %s is NULL",
-                         !pool ? "pool" : "handles");
-    for (done = 0; done < count; done++) {
-        fastalloc_handle handle;
-        void *object;
-
-        error = fastalloc_alloc_inline_(pool, &handle, &object);
-        if (error) {
-            while (done > 0)
-                fastalloc_free_inline_(pool, handles[--done]);
-            return error;
-        }
-        handles[done] = handle;
-        if (objects)
-            objects[done] = object;
-    }
-    return 0;
-}
-
-int fastalloc_free_batch(fastalloc_pool *pool, size_t count, const fastalloc_handle *handles,
-                         size_t *freed)
-{
-    int first = 0, error;
-    size_t i, done = 0;
-
-    if (!pool || (!handles && count))
-        return fault_set(FASTALLOC_E_INVALID, "fastalloc_free_batch: %s is NULL",
-                         !pool ? "pool" : "handles");
-    for (i = 0; i < count; i++) {
-        error = fastalloc_free_inline_(pool, handles[i]);
-        if (!error)
-            done++;
-        else if (!first)
-            first = error;
-    }
-    if (freed)
-        *freed = done;
-    return first;
 }
 
 /* ---------------------------------------------------------- scope-bound */

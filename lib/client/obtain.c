@@ -58,10 +58,12 @@ int obtain_slot(fastalloc_pool *pool, const struct actor *actor, const struct ur
     int error, refusal;
 
     why->code = 0;
+    if (!grows)
+        return look_and_sweep(pool, actor, urgency->patience_us, index, word);
     for (;;) {
         /* Before the look: a step taken meanwhile is told from one that is needed. */
         from = segment_capacity(&pool->segment);
-        if (!grows || from >= maximum || fruitless > FRUITLESS_MAX)
+        if (from >= maximum || fruitless > FRUITLESS_MAX)
             break;
         error = look_and_sweep(pool, actor, 0, index, word);
         if (error != FASTALLOC_E_EXHAUSTED && error != FASTALLOC_E_STALLED)
@@ -76,7 +78,7 @@ int obtain_slot(fastalloc_pool *pool, const struct actor *actor, const struct ur
         fruitless += segment_capacity(&pool->segment) <= from;
     }
     error = look_and_sweep(pool, actor, urgency->patience_us, index, word);
-    if (error != FASTALLOC_E_EXHAUSTED || !grows)
+    if (error != FASTALLOC_E_EXHAUSTED)
         return error;
     return from >= maximum ? FASTALLOC_E_MAX_CAPACITY : FASTALLOC_E_STALLED;
 }

@@ -35,6 +35,7 @@ void pool_set_session(fastalloc_pool *pool, uint32_t session)
     face->words = pool->segment.words;
     face->objects = pool->segment.objects;
     face->stride = geometry->stride;
+    face->sessions = geometry->sessions;
     face->index_mask = (UINT64_C(1) << geometry->index_bits) - 1;
     face->session = session;
     face->releaser = slot_frees_decide(&pool->segment) ? SLOT_NEVER : session;
@@ -45,9 +46,11 @@ void pool_set_session(fastalloc_pool *pool, uint32_t session)
 /* Never down: what was once reserved stays. */
 void pool_refresh(fastalloc_pool *pool)
 {
-    uint32_t reserved = (uint32_t)segment_reserved(&pool->segment);
-    uint32_t seen = shm_load(&pool->face.slots);
+    uint32_t seen = shm_load(&pool->face.slots), reserved;
 
+    if (seen == pool->segment.geometry.max_capacity)
+        return;
+    reserved = (uint32_t)segment_reserved(&pool->segment);
     while (reserved > seen && !__atomic_compare_exchange_n(&pool->face.slots, &seen, reserved, true,
                                                            __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         ;
@@ -366,10 +369,10 @@ uint32_t fastalloc_pool_session(fastalloc_pool *pool)
 
     if (!pool)
         return 0;
-    thread = thread_begin(pool, &error);
+    thread = thread_begin_briefly(pool, &error);
     if (!thread)
         return 0;
-    thread_end(thread, pool);
+    thread_end_briefly(thread);
     return pool->face.session;
 }
 

@@ -28,13 +28,11 @@ static void map_mark(void)
     void *mapped = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     /* Without it a child would take itself for its parent: then nothing works. */
-    mark = &mark_without_memory;
     process.blind = mapped == MAP_FAILED || madvise(mapped, page, MADV_WIPEONFORK);
-    if (!process.blind)
-        mark = mapped;
     process.generation = 0;
     process.barrier = revoke_register();
     fork_install();
+    __atomic_store_n(&mark, process.blind ? &mark_without_memory : mapped, __ATOMIC_RELEASE);
     __atomic_store_n(mark, (uint32_t)MARK_MADE, __ATOMIC_RELEASE);
 }
 
@@ -60,7 +58,8 @@ static void become_child(void)
     process.barrier = revoke_register();
 }
 
-struct process *process_here(void)
+/* The first call of a process. */
+__attribute__((noinline)) static struct process *put_in_order(void)
 {
     uint32_t seen = MARK_GONE;
 
@@ -75,6 +74,13 @@ struct process *process_here(void)
     while (__atomic_load_n(mark, __ATOMIC_ACQUIRE) != MARK_MADE)
         usleep(10);
     return &process;
+}
+
+struct process *process_here(void)
+{
+    const uint32_t *made = __atomic_load_n(&mark, __ATOMIC_ACQUIRE);
+
+    return made && __atomic_load_n(made, __ATOMIC_ACQUIRE) == MARK_MADE ? &process : put_in_order();
 }
 
 struct process *process_lock(void)

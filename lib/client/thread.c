@@ -6,6 +6,7 @@
 
 #include "attach.h"
 #include "pool.h"
+#include "shm/magazine.h"
 #include "shm/wait.h"
 
 #include <stdlib.h>
@@ -85,7 +86,7 @@ static struct thread *map_thread(void)
     return thread;
 }
 
-static void list_thread(struct thread *thread)
+__attribute__((noinline)) static void list_thread(struct thread *thread)
 {
     struct process *process = process_lock();
 
@@ -99,25 +100,56 @@ static void list_thread(struct thread *thread)
     process_unlock(process);
 }
 
+/* The thread's first call. */
+__attribute__((noinline)) static bool begin_thread(void)
+{
+    struct thread *thread;
+
+    pthread_once(&key_once, make_key);
+    thread = key_made && !process_here()->blind ? map_thread() : NULL;
+    if (!thread)
+        return false;
+    if (pthread_setspecific(key, thread)) {
+        munmap(thread, sizeof *thread);
+        return false;
+    }
+    fastalloc_lanes_ = thread->lanes;
+    return true;
+}
+
 struct thread *thread_self(void)
 {
     struct thread *thread;
 
-    if (fastalloc_lanes_ == nowhere) {
-        pthread_once(&key_once, make_key);
-        thread = key_made && !process_here()->blind ? map_thread() : NULL;
-        if (!thread)
-            return NULL;
-        if (pthread_setspecific(key, thread)) {
-            munmap(thread, sizeof *thread);
-            return NULL;
-        }
-        fastalloc_lanes_ = thread->lanes;
-    }
+    if (fastalloc_lanes_ == nowhere && !begin_thread())
+        return NULL;
     thread = (struct thread *)(void *)fastalloc_lanes_;
     if (!thread->listed) /* new, or wiped by a fork */
         list_thread(thread);
     return thread;
+}
+
+enum thread_outlook thread_turn(fastalloc_pool *pool, enum cache_want want)
+{
+    struct fastalloc_lane_ *lane = fastalloc_lane_of_(&pool->face);
+    struct fastalloc_gate_ *gate = lane->gate;
+    uint32_t loaded, count, room;
+
+    if (!gate)
+        return THREAD_BARRED;
+    shm_store(&gate->busy, 1u);
+    shm_step();
+    room = shm_load(&gate->room);
+    if (!room)
+        return THREAD_BARRED;
+    count = shm_load(lane->loaded);
+    if (want == CACHE_ROOM ? count < room : count > 0)
+        return THREAD_SERVED;
+    loaded = cache_turn(&pool->segment, (struct shm_cache *)(void *)gate, want);
+    if (loaded == CACHE_NONE)
+        return THREAD_WANTS;
+    lane->loaded = magazine_at(&pool->segment, loaded);
+    return THREAD_SERVED;
 }
 
 /* ------------------------------------------------------------ slow calls */
@@ -132,11 +164,12 @@ struct thread *thread_begin(fastalloc_pool *pool, int *error)
         *error = FASTALLOC_E_NO_MEMORY;
         return NULL;
     }
+    /* Inside before it leaves the gate: who closes finds it in one or the other. */
+    __atomic_store_n(&thread->inside, pool, __ATOMIC_RELEASE);
     gate = thread->lanes[pool->face.lane].gate;
     if (gate)
         shm_store_release(&gate->busy, 0u);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &thread->cancel_state);
-    __atomic_store_n(&thread->inside, pool, __ATOMIC_RELEASE);
     if (!pool_is_ours(pool)) {
         *error = attach_after_fork(pool, &why);
         if (*error) {
@@ -146,8 +179,20 @@ struct thread *thread_begin(fastalloc_pool *pool, int *error)
             return NULL;
         }
     }
-    pool_refresh(pool);
     return thread;
+}
+
+static struct actor actor_with(const struct thread *thread, const fastalloc_pool *pool,
+                               uint32_t cache)
+{
+    bool has = cache != THREAD_UNCACHED;
+
+    return (struct actor){
+        .session = pool->face.session,
+        .cache = has ? cache - 1 : CACHE_NONE,
+        .depot = (has ? cache - 1 : thread->id) % pool->segment.geometry.depots,
+        .turn = (uint64_t)thread->id * UINT64_C(0x9e3779b97f4a7c15),
+    };
 }
 
 /* Points the lane at the loaded magazine.  A pool that allocates no more has no
@@ -157,20 +202,19 @@ static void update_lane(struct thread *thread, fastalloc_pool *pool)
 {
     struct fastalloc_lane_ *lane = &thread->lanes[pool->face.lane];
     uint32_t cache = thread->caches[pool->face.lane], loaded;
-    struct actor actor;
+    struct shm_cache *record;
 
     lane->gate = NULL;
     if (!pool->face.lane || cache == THREAD_UNTRIED || cache == THREAD_UNCACHED ||
         lifecycle_is_due(&pool->segment) || segment_state(&pool->segment) != POOL_LIVE ||
         wait_anybody(&pool->segment))
         return;
-    actor.cache = cache - 1;
-    loaded = cache_loaded(&pool->segment, &actor);
+    record = &pool->segment.caches[cache - 1];
+    loaded = cache_magazine_in(&pool->segment, &record->loaded);
     if (loaded == CACHE_NONE)
         return;
-    lane->loaded =
-        pool->segment.magazines + (uint64_t)loaded * (pool->segment.geometry.magazine_size + 1);
-    lane->gate = &pool->segment.caches[actor.cache].gate;
+    lane->loaded = magazine_at(&pool->segment, loaded);
+    lane->gate = &record->gate;
 }
 
 void thread_end(struct thread *thread, fastalloc_pool *pool)
@@ -183,26 +227,72 @@ void thread_end(struct thread *thread, fastalloc_pool *pool)
     pthread_setcancelstate(state, NULL);
 }
 
+struct thread *thread_begin_exchange(fastalloc_pool *pool, struct actor *actor)
+{
+    struct thread *thread = (struct thread *)(void *)fastalloc_lanes_;
+
+    __atomic_store_n(&thread->inside, pool, __ATOMIC_RELEASE);
+    shm_store_release(&thread->lanes[pool->face.lane].gate->busy, 0u);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &thread->cancel_state);
+    *actor = actor_with(thread, pool, thread->caches[pool->face.lane]);
+    return thread;
+}
+
+void thread_end_exchange(struct thread *thread, fastalloc_pool *pool)
+{
+    int state = thread->cancel_state;
+
+    pool_refresh(pool);
+    update_lane(thread, pool);
+    __atomic_store_n(&thread->inside, NULL, __ATOMIC_RELEASE);
+    pthread_setcancelstate(state, NULL);
+}
+
+struct thread *thread_begin_briefly(fastalloc_pool *pool, int *error)
+{
+    struct thread *thread;
+
+    /* A thread that has a gate is of a process that is attached: a forked child's are gone, and so
+     * is its place in the list. */
+    if (fastalloc_lane_of_(&pool->face)->gate ||
+        (fastalloc_lanes_ != nowhere && ((struct thread *)(void *)fastalloc_lanes_)->listed &&
+         pool_is_ours(pool))) {
+        thread = (struct thread *)(void *)fastalloc_lanes_;
+    } else {
+        thread = thread_begin(pool, error);
+        if (!thread)
+            return NULL;
+        thread_end(thread, pool);
+    }
+    __atomic_store_n(&thread->inside, pool, __ATOMIC_RELEASE);
+    return thread;
+}
+
+void thread_end_briefly(struct thread *thread)
+{
+    __atomic_store_n(&thread->inside, NULL, __ATOMIC_RELEASE);
+}
+
+/* The thread has no cache yet, or could have none: its record + 1, or THREAD_UNCACHED. */
+static uint32_t try_for_cache(struct thread *thread, fastalloc_pool *pool)
+{
+    uint32_t *cache = &thread->caches[pool->face.lane], claimed;
+
+    if (!pool->face.lane || !pool->segment.geometry.caches || !process_here()->barrier ||
+        (*cache == THREAD_UNCACHED && ++thread->uncached_calls % CACHE_RETRY_CALLS != 0))
+        return THREAD_UNCACHED;
+    claimed = cache_claim(&pool->segment, pool->face.session, thread->id);
+    *cache = claimed == CACHE_NONE ? THREAD_UNCACHED : claimed + 1;
+    return *cache;
+}
+
 struct actor thread_actor(struct thread *thread, fastalloc_pool *pool)
 {
-    const struct geometry *geometry = &pool->segment.geometry;
-    struct actor actor = {pool->face.session, CACHE_NONE, thread->id % geometry->depots,
-                          (uint64_t)thread->id * UINT64_C(0x9e3779b97f4a7c15)};
-    uint32_t *cache = &thread->caches[pool->face.lane];
+    uint32_t cache = thread->caches[pool->face.lane];
 
-    if (!pool->face.lane || !geometry->caches || !process_here()->barrier)
-        return actor;
-    if (*cache == THREAD_UNTRIED ||
-        (*cache == THREAD_UNCACHED && ++thread->uncached_calls % CACHE_RETRY_CALLS == 0)) {
-        uint32_t claimed = cache_claim(&pool->segment, actor.session, thread->id);
-
-        *cache = claimed == CACHE_NONE ? THREAD_UNCACHED : claimed + 1;
-    }
-    if (*cache != THREAD_UNCACHED) {
-        actor.cache = *cache - 1;
-        actor.depot = actor.cache % geometry->depots;
-    }
-    return actor;
+    if (cache == THREAD_UNTRIED || cache == THREAD_UNCACHED)
+        cache = try_for_cache(thread, pool);
+    return actor_with(thread, pool, cache);
 }
 
 /* ------------------------------------------------------------ other threads */
@@ -217,8 +307,9 @@ bool thread_others_inside_locked(const struct process *process, const fastalloc_
 
         if (thread == self)
             continue;
-        if (__atomic_load_n(&thread->inside, __ATOMIC_ACQUIRE) == pool ||
-            (gate && shm_load_acquire(&gate->busy)))
+        /* The gate first: a thread goes from there on to being inside. */
+        if ((gate && shm_load_acquire(&gate->busy)) ||
+            __atomic_load_n(&thread->inside, __ATOMIC_ACQUIRE) == pool)
             return true;
     }
     return false;

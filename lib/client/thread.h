@@ -40,6 +40,28 @@ struct thread *thread_self(void);
 struct thread *thread_begin(fastalloc_pool *pool, int *error);
 void thread_end(struct thread *thread, fastalloc_pool *pool);
 
+/* The same for a call that exchanges with depots, waiting for none, after THREAD_WANTS. */
+struct thread *thread_begin_exchange(fastalloc_pool *pool, struct actor *actor);
+void thread_end_exchange(struct thread *thread, fastalloc_pool *pool);
+
+/* The same for a call that neither waits nor touches a cache: it can be cancelled nowhere, and the
+ * lane stays as it is. */
+struct thread *thread_begin_briefly(fastalloc_pool *pool, int *error);
+void thread_end_briefly(struct thread *thread);
+
+/* Where the loaded magazine cannot serve.  A lane that is open, with a gate that is not marked, says
+ * that the process is attached, the pool allocates, allocating has no more to do than to find a
+ * slot, and nobody waits: who changes that marks the gate.  So first the other magazine takes
+ * the loaded one's place; and if neither serves, it takes no more than an exchange with a
+ * depot.  Like the fast path this may leave the thread in the gate: whatever comes next ends
+ * that. */
+enum thread_outlook {
+    THREAD_SERVED, /* the fast path serves */
+    THREAD_WANTS,  /* the cache does not: thread_begin_exchange() */
+    THREAD_BARRED  /* thread_begin() */
+};
+enum thread_outlook thread_turn(fastalloc_pool *pool, enum cache_want want);
+
 /* Who the thread is to the segment; claims a cache where there is none yet. */
 struct actor thread_actor(struct thread *thread, fastalloc_pool *pool);
 

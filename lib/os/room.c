@@ -7,44 +7,57 @@
 #include "backing.h"
 
 #include <fastalloc/fastalloc.h>
+#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 /* Left to the rest of a cgroup: its own next allocation must not kill it. */
 #define CGROUP_MARGIN (UINT64_C(4) << 20)
 #define PLACE_MAX 4096
+#define TEXT_MAX 8192 /* what these files have, all in all */
 
-/* The number a file holds, alone in it or behind `key` at the start of a line;
- * `otherwise` when there is none ("max" is none). */
-static uint64_t read_number(const char *path, const char *key, uint64_t otherwise)
+/* The beginning of a file of the kernel's, as text; "" where there is none.  Without a stream: it
+ * is looked at before each bit of memory that a small pool grows by. */
+static void read_text(const char *path, char text[TEXT_MAX])
 {
-    FILE *file = fopen(path, "re");
-    size_t skip = strlen(key);
-    unsigned long long number;
-    uint64_t result = otherwise;
-    char line[256];
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    size_t length = 0;
+    ssize_t got = 0;
 
-    if (!file)
-        return otherwise;
-    while (fgets(line, sizeof line, file)) {
-        if (strncmp(line, key, skip) == 0 && sscanf(line + skip, "%llu", &number) == 1) {
-            result = number;
-            break;
-        }
+    if (file >= 0) {
+        while (length < TEXT_MAX - 1 &&
+               (got = read(file, text + length, TEXT_MAX - 1 - length)) > 0)
+            length += (size_t)got;
+        close(file);
     }
-    fclose(file);
-    return result;
+    text[got < 0 ? 0 : length] = '\0';
 }
 
-static uint64_t read_in(const char *directory, const char *file, const char *key,
-                        uint64_t otherwise)
+/* The number behind `key` at the start of a line, or `otherwise` where there is none ("max" is
+ * none). */
+static uint64_t number_in(const char *text, const char *key, uint64_t otherwise)
+{
+    size_t skip = strlen(key);
+    unsigned long long number;
+
+    while (text) {
+        if (strncmp(text, key, skip) == 0 && sscanf(text + skip, "%llu", &number) == 1)
+            return number;
+        text = strchr(text, '\n');
+        if (text)
+            text++;
+    }
+    return otherwise;
+}
+
+static void read_in(const char *directory, const char *file, char text[TEXT_MAX])
 {
     char path[PLACE_MAX + 64];
 
     snprintf(path, sizeof path, "%s/%s", directory, file);
-    return read_number(path, key, otherwise);
+    read_text(path, text);
 }
 
 uint64_t room_in_cgroup(const char *directory, int unified)
@@ -52,14 +65,17 @@ uint64_t room_in_cgroup(const char *directory, int unified)
     const char *cache_in = unified ? "inactive_file " : "total_inactive_file ";
     const char *cache_on = unified ? "active_file " : "total_active_file ";
     uint64_t limit, used, cache, room;
+    char text[TEXT_MAX];
 
-    limit = read_in(directory, unified ? "memory.max" : "memory.limit_in_bytes", "", UINT64_MAX);
-    used = read_in(directory, unified ? "memory.current" : "memory.usage_in_bytes", "", 0);
+    read_in(directory, unified ? "memory.max" : "memory.limit_in_bytes", text);
+    limit = number_in(text, "", UINT64_MAX);
     /* v1 says "no limit" by a number that no machine has. */
     if (limit >= UINT64_C(1) << 62)
         return UINT64_MAX;
-    cache = read_in(directory, "memory.stat", cache_in, 0) +
-            read_in(directory, "memory.stat", cache_on, 0);
+    read_in(directory, unified ? "memory.current" : "memory.usage_in_bytes", text);
+    used = number_in(text, "", 0);
+    read_in(directory, "memory.stat", text);
+    cache = number_in(text, cache_in, 0) + number_in(text, cache_on, 0);
     if (cache > used)
         cache = used;
     room = used - cache < limit ? limit - (used - cache) : 0;
@@ -140,10 +156,11 @@ static uint64_t room_in_file_system(int descriptor)
 
 static uint64_t room_in_machine(void)
 {
-    uint64_t available = read_number("/proc/meminfo", "MemAvailable:", UINT64_MAX >> 11);
-    uint64_t swap = read_number("/proc/meminfo", "SwapFree:", 0);
+    char text[TEXT_MAX];
 
-    return (available + swap) * 1024;
+    read_text("/proc/meminfo", text);
+    return (number_in(text, "MemAvailable:", UINT64_MAX >> 11) + number_in(text, "SwapFree:", 0)) *
+           1024;
 }
 
 int room_check(int descriptor, uint64_t length, struct reason *why)

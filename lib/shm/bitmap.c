@@ -130,14 +130,34 @@ uint64_t bitmap_find(struct segment *segment, uint64_t turn)
     }
 }
 
+bool bitmap_is_empty(const struct segment *segment)
+{
+    return shm_load_ordered(word_at(segment, segment->geometry.levels - 1, 0)) == 0;
+}
+
+/* Counting the bits of a word is a call, where the processor is any. */
+static uint64_t count_bits(uint64_t word)
+{
+    return word ? (uint64_t)__builtin_popcountll(word) : 0;
+}
+
 uint64_t bitmap_count(const struct segment *segment)
 {
-    uint64_t word, bits, count = 0;
+    uint64_t leaves = segment->geometry.level_words[0], group, leaf, count = 0;
+    const uint64_t *parents = &segment->bitmap[leaves];
 
-    for (word = 0; word < segment->geometry.level_words[0]; word++) {
-        bits = shm_load(&segment->bitmap[word]);
-        if (bits) /* counting them is a call, where the processor is any */
-            count += (uint64_t)__builtin_popcountll(bits);
+    if (segment->geometry.levels == 1)
+        return count_bits(shm_load(&segment->bitmap[0]));
+    if (bitmap_is_empty(segment))
+        return 0;
+    for (group = 0; group < segment->geometry.level_words[1]; group++) {
+        uint64_t bits = shm_load(&parents[group]);
+
+        for (; bits; bits &= bits - 1) {
+            leaf = group * 64 + (uint64_t)__builtin_ctzll(bits);
+            if (leaf < leaves)
+                count += count_bits(shm_load(&segment->bitmap[leaf]));
+        }
     }
     return count;
 }
@@ -174,11 +194,6 @@ bool bitmap_return(struct segment *segment, uint32_t me, uint64_t index, uint64_
         bitmap_set(segment, index);
     bitmap_end(segment, me);
     return returned;
-}
-
-bool bitmap_is_empty(const struct segment *segment)
-{
-    return shm_load_ordered(word_at(segment, segment->geometry.levels - 1, 0)) == 0;
 }
 
 uint64_t bitmap_take(struct segment *segment, uint32_t me, uint64_t turn)

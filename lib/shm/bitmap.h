@@ -50,7 +50,8 @@ bool bitmap_has(const struct segment *segment, uint64_t index);
  * that many who look do not all find the same. */
 uint64_t bitmap_find(struct segment *segment, uint64_t turn);
 
-/* How many bits are set. */
+/* How many slots the tree leads to.  Of what is being set or cleared, or was left half done by a
+ * death, some may be missing. */
 uint64_t bitmap_count(const struct segment *segment);
 
 /* Whether no bit is set. */

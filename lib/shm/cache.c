@@ -11,11 +11,6 @@
 
 #define PATIENCE_US 100000 /* for the depot's lock, when giving everything back */
 
-static struct shm_cache *record_of(const struct segment *segment, const struct actor *actor)
-{
-    return &segment->caches[actor->cache];
-}
-
 /* ------------------------------------------------------------- the gate */
 
 /* Whether the magazine noted is still the cache's; bumps its epoch if so. */
@@ -36,7 +31,7 @@ static bool keep(struct segment *segment, uint32_t *magazine, uint64_t *noted)
  * thief who marks in between has noted the old epoch, and his mark stays.  The epoch before
  * the magazines: a thief who has checked it and not yet taken the magazine loses his CAS, or
  * wins it before we look. */
-static void readmit(struct segment *segment, struct shm_cache *record)
+void cache_readmit(struct segment *segment, struct shm_cache *record)
 {
     shm_store_ordered(&record->gate.room, (uint8_t)segment->geometry.magazine_size);
     __atomic_fetch_add(&record->epoch, 1, __ATOMIC_SEQ_CST);
@@ -46,49 +41,7 @@ static void readmit(struct segment *segment, struct shm_cache *record)
         shm_store(&record->previous, 0u);
 }
 
-void cache_enter(struct segment *segment, const struct actor *actor)
-{
-    struct shm_cache *record = record_of(segment, actor);
-
-    shm_store(&record->gate.busy, 1u);
-    shm_step(); /* the thief's membarrier stands for the full fence here */
-    if (!shm_load(&record->gate.room))
-        readmit(segment, record);
-}
-
-void cache_leave(struct segment *segment, const struct actor *actor)
-{
-    shm_store_release(&record_of(segment, actor)->gate.busy, 0u);
-}
-
-bool cache_revoked(const struct segment *segment, const struct actor *actor)
-{
-    return !shm_load(&record_of(segment, actor)->gate.room);
-}
-
-void cache_moves(struct segment *segment, const struct actor *actor)
-{
-    __atomic_fetch_add(&record_of(segment, actor)->moves, 1, __ATOMIC_SEQ_CST);
-}
-
 /* -------------------------------------------------------- the magazines */
-
-static uint32_t magazine_in(const struct segment *segment, const uint32_t *place)
-{
-    uint32_t index = shm_load_acquire(place);
-
-    return index && index <= segment->geometry.magazines ? index - 1 : CACHE_NONE;
-}
-
-uint32_t cache_loaded(const struct segment *segment, const struct actor *actor)
-{
-    return magazine_in(segment, &record_of(segment, actor)->loaded);
-}
-
-uint32_t cache_previous(const struct segment *segment, const struct actor *actor)
-{
-    return magazine_in(segment, &record_of(segment, actor)->previous);
-}
 
 static void set_loaded(struct shm_cache *record, uint32_t magazine, uint64_t word)
 {
@@ -102,25 +55,32 @@ static void set_previous(struct shm_cache *record, uint32_t magazine, uint64_t w
     shm_store(&record->previous, magazine == CACHE_NONE ? 0 : magazine + 1);
 }
 
-void cache_swap(struct segment *segment, const struct actor *actor)
+uint32_t cache_turn(struct segment *segment, struct shm_cache *record, enum cache_want want)
 {
-    struct shm_cache *record = record_of(segment, actor);
-    uint32_t loaded = cache_loaded(segment, actor), previous = cache_previous(segment, actor);
+    uint32_t loaded = shm_load(&record->loaded);
+    uint32_t previous = cache_magazine_in(segment, &record->previous), count;
     uint64_t loaded_word = shm_load(&record->loaded_word);
     uint64_t previous_word = shm_load(&record->previous_word);
 
+    if (previous == CACHE_NONE)
+        return CACHE_NONE;
+    count = magazine_count(segment, previous);
+    if (want == CACHE_ROOM ? count == segment->geometry.magazine_size : count == 0)
+        return CACHE_NONE;
     /* A thief who reads one and then the other could miss what changes places. */
-    if ((loaded != CACHE_NONE && magazine_count(segment, loaded)) ||
-        (previous != CACHE_NONE && magazine_count(segment, previous)))
-        cache_moves(segment, actor);
-    set_loaded(record, previous, previous_word);
-    set_previous(record, loaded, loaded_word);
+    __atomic_fetch_add(&record->moves, 1, __ATOMIC_SEQ_CST);
+    shm_store(&record->loaded_word, previous_word);
+    shm_store(&record->loaded, previous + 1);
+    shm_store(&record->previous_word, loaded_word);
+    shm_store(&record->previous, loaded);
+    shm_step(); /* a sweep looks in the loaded one for a free that is half done */
+    return previous;
 }
 
 uint32_t cache_load(struct segment *segment, const struct actor *actor, uint32_t magazine,
                     uint64_t word, uint64_t *displaced_word)
 {
-    struct shm_cache *record = record_of(segment, actor);
+    struct shm_cache *record = cache_record(segment, actor);
     uint32_t displaced = cache_loaded(segment, actor);
 
     *displaced_word = shm_load(&record->loaded_word);
@@ -135,7 +95,7 @@ uint32_t cache_load(struct segment *segment, const struct actor *actor, uint32_t
 uint32_t cache_rotate(struct segment *segment, const struct actor *actor, uint32_t magazine,
                       uint64_t word, uint64_t *displaced_word)
 {
-    struct shm_cache *record = record_of(segment, actor);
+    struct shm_cache *record = cache_record(segment, actor);
     uint32_t displaced = cache_previous(segment, actor);
 
     *displaced_word = shm_load(&record->previous_word);
@@ -148,9 +108,9 @@ void cache_read_notes(const struct segment *segment, uint32_t cache, struct cach
 {
     const struct shm_cache *record = &segment->caches[cache];
 
-    notes->magazine[0] = magazine_in(segment, &record->loaded);
+    notes->magazine[0] = cache_magazine_in(segment, &record->loaded);
     notes->word[0] = shm_load_acquire(&record->loaded_word);
-    notes->magazine[1] = magazine_in(segment, &record->previous);
+    notes->magazine[1] = cache_magazine_in(segment, &record->previous);
     notes->word[1] = shm_load_acquire(&record->previous_word);
 }
 
@@ -222,7 +182,7 @@ static void scatter(struct segment *segment, const struct actor *actor, uint32_t
 /* Gives both magazines to the depot, which is locked, and forgets them. */
 static void give_magazines_locked(struct segment *segment, const struct actor *actor)
 {
-    struct shm_cache *record = record_of(segment, actor);
+    struct shm_cache *record = cache_record(segment, actor);
     struct cache_notes notes;
     int i;
 
@@ -278,7 +238,7 @@ void cache_flush(struct segment *segment, const struct actor *actor)
 
 void cache_release(struct segment *segment, const struct actor *actor)
 {
-    struct shm_cache *record = record_of(segment, actor);
+    struct shm_cache *record = cache_record(segment, actor);
     uint64_t holder;
 
     cache_flush(segment, actor);

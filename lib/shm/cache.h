@@ -56,23 +56,70 @@ void cache_yield(struct segment *segment, const struct actor *actor);
  * keeps its (empty) magazines and stays the session's for its next thread. */
 void cache_release(struct segment *segment, const struct actor *actor);
 
-void cache_enter(struct segment *segment, const struct actor *actor);
-void cache_leave(struct segment *segment, const struct actor *actor);
+static inline struct shm_cache *cache_record(const struct segment *segment,
+                                             const struct actor *actor)
+{
+    return &segment->caches[actor->cache];
+}
+
+/* For cache_enter() alone. */
+void cache_readmit(struct segment *segment, struct shm_cache *record);
+
+static inline void cache_enter(struct segment *segment, const struct actor *actor)
+{
+    struct shm_cache *record = cache_record(segment, actor);
+
+    shm_store(&record->gate.busy, 1u);
+    shm_step(); /* the thief's membarrier stands for the full fence here */
+    if (!shm_load(&record->gate.room))
+        cache_readmit(segment, record);
+}
+
+static inline void cache_leave(struct segment *segment, const struct actor *actor)
+{
+    shm_store_release(&cache_record(segment, actor)->gate.busy, 0u);
+}
 
 /* Whether a thief has marked the gate. */
-bool cache_revoked(const struct segment *segment, const struct actor *actor);
+static inline bool cache_revoked(const struct segment *segment, const struct actor *actor)
+{
+    return !shm_load(&cache_record(segment, actor)->gate.room);
+}
 
 /* Within the gate. */
 
 /* Says that idle slots are about to come into the cache or leave it other than by
  * alloc and free: before they do, so that a thief who has seen them nowhere
  * because they moved is told (revoke.h). */
-void cache_moves(struct segment *segment, const struct actor *actor);
+static inline void cache_moves(struct segment *segment, const struct actor *actor)
+{
+    __atomic_fetch_add(&cache_record(segment, actor)->moves, 1, __ATOMIC_SEQ_CST);
+}
 
 /* The loaded or previous magazine's index, CACHE_NONE if there is none. */
-uint32_t cache_loaded(const struct segment *segment, const struct actor *actor);
-uint32_t cache_previous(const struct segment *segment, const struct actor *actor);
-void cache_swap(struct segment *segment, const struct actor *actor);
+static inline uint32_t cache_magazine_in(const struct segment *segment, const uint32_t *noted)
+{
+    uint32_t index = shm_load_acquire(noted);
+
+    return index && index <= segment->geometry.magazines ? index - 1 : CACHE_NONE;
+}
+
+static inline uint32_t cache_loaded(const struct segment *segment, const struct actor *actor)
+{
+    return cache_magazine_in(segment, &cache_record(segment, actor)->loaded);
+}
+
+static inline uint32_t cache_previous(const struct segment *segment, const struct actor *actor)
+{
+    return cache_magazine_in(segment, &cache_record(segment, actor)->previous);
+}
+
+/* The loaded one is empty, full, or absent, and cannot serve: has the two change places if the
+ * previous one can.  Returns the magazine that is loaded then; CACHE_NONE: nothing has changed.
+ * Needs no more than a gate that was entered and not marked then, so that what is noted is the
+ * cache's: the fast path comes here as it is (client/thread.h). */
+enum cache_want { CACHE_ENTRIES, CACHE_ROOM };
+uint32_t cache_turn(struct segment *segment, struct shm_cache *record, enum cache_want want);
 
 /* Makes `magazine`, whose word (the actor's) is `word`, the loaded one; the one
  * loaded before becomes the previous one if there was none.  Returns what was displaced

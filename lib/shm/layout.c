@@ -385,20 +385,6 @@ int segment_attach(struct segment *segment, void *base, uint64_t size, struct po
 
 /* ------------------------------------------------------------- the pool */
 
-uint64_t segment_capacity(const struct segment *segment)
-{
-    uint64_t published = shm_load_acquire(&segment->header->published);
-
-    return published < segment->geometry.max_capacity ? published : segment->geometry.max_capacity;
-}
-
-uint64_t segment_reserved(const struct segment *segment)
-{
-    uint64_t reserved = shm_load_acquire(&segment->header->reserved);
-
-    return reserved < segment->geometry.max_capacity ? reserved : segment->geometry.max_capacity;
-}
-
 uint32_t segment_state(const struct segment *segment)
 {
     uint32_t state = shm_load_ordered(&segment->header->state);

@@ -264,13 +264,6 @@ int segment_format(struct segment *segment, void *base, const struct pool_spec *
 int segment_attach(struct segment *segment, void *base, uint64_t size, struct pool_spec *spec,
                    struct reason *why);
 
-/* Slots usable now: reads `published` once and bounds it. */
-uint64_t segment_capacity(const struct segment *segment);
-
-/* Slots whose words can be looked at: reads `reserved` once and bounds it.  Never falls;
- * every handle ever given out is below it. */
-uint64_t segment_reserved(const struct segment *segment);
-
 /* The pool's state, POOL_...: of a live one whether it is sealed; anything else reads as
  * POOL_POISONED. */
 uint32_t segment_state(const struct segment *segment);
@@ -292,5 +285,22 @@ void segment_set_state(struct segment *segment, uint32_t state);
 /* Between two steps of a protocol: what stands above happens before what
  * stands below, for whoever looks after this thread has died. */
 #define shm_step() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
+/* Slots usable now: reads `published` once and bounds it. */
+static inline uint64_t segment_capacity(const struct segment *segment)
+{
+    uint64_t published = shm_load_acquire(&segment->header->published);
+
+    return published < segment->geometry.max_capacity ? published : segment->geometry.max_capacity;
+}
+
+/* Slots whose words can be looked at: reads `reserved` once and bounds it.  Never falls;
+ * every handle ever given out is below it. */
+static inline uint64_t segment_reserved(const struct segment *segment)
+{
+    uint64_t reserved = shm_load_acquire(&segment->header->reserved);
+
+    return reserved < segment->geometry.max_capacity ? reserved : segment->geometry.max_capacity;
+}
 
 #endif

@@ -38,6 +38,11 @@ static bool has_cache(const struct actor *actor)
     return actor->cache != CACHE_NONE;
 }
 
+static uint32_t next_depot(const struct segment *segment, uint32_t d)
+{
+    return d + 1 < segment->geometry.depots ? d + 1 : 0;
+}
+
 /* Right after the slot that is to be handed out was taken from elsewhere than the cache. */
 static void count_past_cache(struct segment *segment, const struct actor *actor)
 {
@@ -60,16 +65,15 @@ static bool pop_past_cache(struct segment *segment, const struct actor *actor, u
 /* Pops from the loaded magazine, or the previous one. */
 static bool pop_cached(struct segment *segment, const struct actor *actor, uint64_t *index)
 {
-    bool popped = false;
-    int magazine;
+    uint32_t loaded;
+    bool popped;
 
     cache_enter(segment, actor);
-    for (magazine = 0; magazine < 2 && !popped; magazine++) {
-        uint32_t loaded = cache_loaded(segment, actor);
-
+    loaded = cache_loaded(segment, actor);
+    popped = loaded != CACHE_NONE && magazine_pop(segment, loaded, actor->session, index);
+    if (!popped) {
+        loaded = cache_turn(segment, cache_record(segment, actor), CACHE_ENTRIES);
         popped = loaded != CACHE_NONE && magazine_pop(segment, loaded, actor->session, index);
-        if (!popped && cache_previous(segment, actor) != CACHE_NONE)
-            cache_swap(segment, actor);
     }
     if (popped)
         tally_alloc(segment, actor);
@@ -77,38 +81,33 @@ static bool pop_cached(struct segment *segment, const struct actor *actor, uint6
     return popped;
 }
 
-static bool push_cached(struct segment *segment, const struct actor *actor, uint64_t index,
-                        uint64_t word)
-{
-    bool pushed = false;
-    int magazine;
-
-    cache_enter(segment, actor);
-    for (magazine = 0; magazine < 2 && !pushed; magazine++) {
-        uint32_t loaded = cache_loaded(segment, actor);
-
-        pushed = loaded != CACHE_NONE &&
-                 magazine_count(segment, loaded) < segment->geometry.magazine_size;
-        if (pushed)
-            magazine_push(segment, loaded, index, word, false);
-        else if (cache_previous(segment, actor) != CACHE_NONE)
-            cache_swap(segment, actor);
-    }
-    cache_leave(segment, actor);
-    return pushed;
-}
-
-/* Sees to it that there is a loaded magazine to put further slots into. */
-static void ensure_loaded(struct segment *segment, const struct actor *actor)
+/* Loads a magazine never used, where none is loaded.  CACHE_NONE: there is none. */
+static uint32_t load_fresh(struct segment *segment, const struct actor *actor)
 {
     uint32_t magazine;
     uint64_t word;
 
+    if (!magazine_fresh(segment, actor->session, &magazine, &word))
+        return CACHE_NONE;
+    cache_load(segment, actor, magazine, word, &word);
+    return magazine;
+}
+
+static bool push_cached(struct segment *segment, const struct actor *actor, uint64_t index,
+                        uint64_t word)
+{
+    uint32_t loaded;
+
     cache_enter(segment, actor);
-    if (cache_loaded(segment, actor) == CACHE_NONE &&
-        magazine_fresh(segment, actor->session, &magazine, &word))
-        cache_load(segment, actor, magazine, word, &word);
+    loaded = cache_loaded(segment, actor);
+    if (loaded == CACHE_NONE || magazine_count(segment, loaded) == segment->geometry.magazine_size)
+        loaded = cache_turn(segment, cache_record(segment, actor), CACHE_ROOM);
+    if (loaded == CACHE_NONE && cache_loaded(segment, actor) == CACHE_NONE)
+        loaded = load_fresh(segment, actor);
+    if (loaded != CACHE_NONE)
+        magazine_push(segment, loaded, index, word, false);
     cache_leave(segment, actor);
+    return loaded != CACHE_NONE;
 }
 
 /* ---------------------------------------------------------------- depots */
@@ -159,10 +158,9 @@ static enum outcome take_from_depots(struct segment *segment, const struct actor
                                      const struct timespec *deadline, uint64_t *index)
 {
     enum outcome outcome = NOTHING;
-    uint32_t turn;
+    uint32_t turn, d = actor->depot;
 
-    for (turn = 0; turn < segment->geometry.depots; turn++) {
-        uint32_t d = (actor->depot + turn) % segment->geometry.depots;
+    for (turn = 0; turn < segment->geometry.depots; turn++, d = next_depot(segment, d)) {
         bool popped;
 
         if (!deadline && !depot_has_stock(segment, d))
@@ -218,10 +216,11 @@ static bool claim_many(struct segment *segment, const struct actor *actor, uint6
     count_past_cache(segment, actor);
     if (!has_cache(actor))
         return true;
-    ensure_loaded(segment, actor);
     cache_enter(segment, actor);
     cache_moves(segment, actor);
     loaded = cache_loaded(segment, actor);
+    if (loaded == CACHE_NONE)
+        loaded = load_fresh(segment, actor);
     while (loaded != CACHE_NONE &&
            magazine_count(segment, loaded) < segment->geometry.magazine_size &&
            claim(segment, actor->session, next, &more))
@@ -407,6 +406,22 @@ static int insist(struct segment *segment, const struct actor *actor, uint64_t p
     return error;
 }
 
+/* The slot is taken, and seen by all who look after the seal: now the seal.  False: it is closed,
+ * and the slot went back. */
+static bool pass_seal(struct segment *segment, const struct actor *actor, uint64_t found,
+                      uint64_t *index, uint64_t *word)
+{
+    uint64_t live = shm_load(&segment->words[found]);
+
+    if (seal_is_closed(segment)) {
+        supply_free(segment, actor, found, live);
+        return false;
+    }
+    *index = found;
+    *word = live;
+    return true;
+}
+
 int supply_alloc(struct segment *segment, const struct actor *actor, uint64_t patience_us,
                  uint64_t *index, uint64_t *word)
 {
@@ -423,46 +438,60 @@ int supply_alloc(struct segment *segment, const struct actor *actor, uint64_t pa
             error = insist(segment, actor, patience_us, &found);
         tally_peak(segment, error != 0);
     }
-    if (error)
-        return error;
-    *word = shm_load(&segment->words[found]);
-    /* The slot is taken, and seen by all who look after the seal: now the seal. */
-    if (seal_is_closed(segment)) {
-        supply_free(segment, actor, found, *word);
-        return FASTALLOC_E_SEALED;
-    }
-    *index = found;
-    return 0;
+    if (!error && !pass_seal(segment, actor, found, index, word))
+        error = FASTALLOC_E_SEALED;
+    return error;
 }
 
-/* Makes room in the cache: an empty magazine comes, a full one may go. */
-static bool make_room(struct segment *segment, const struct actor *actor)
+bool supply_exchange(struct segment *segment, const struct actor *actor, uint64_t *index,
+                     uint64_t *word)
 {
-    uint32_t turn, magazine, displaced;
-    uint64_t word, displaced_word;
+    uint64_t found;
 
-    ensure_loaded(segment, actor);
-    for (turn = 0; turn < segment->geometry.depots; turn++) {
-        uint32_t d = (actor->depot + turn) % segment->geometry.depots;
-        bool room;
+    if (take_from_depots(segment, actor, NULL, &found) != FOUND)
+        return false;
+    tally_peak(segment, false);
+    return pass_seal(segment, actor, found, index, word);
+}
 
-        if (depot_lock(segment, d, NULL) != LOCK_TAKEN)
-            continue;
-        cache_enter(segment, actor);
-        cache_moves(segment, actor);
-        room = depot_take_room_locked(segment, d, actor->session, &magazine, &word) ||
-               magazine_fresh(segment, actor->session, &magazine, &word);
-        if (room) {
-            displaced = cache_rotate(segment, actor, magazine, word, &displaced_word);
-            if (displaced != CACHE_NONE)
-                depot_give_locked(segment, d, displaced, displaced_word);
-        }
-        cache_leave(segment, actor);
-        depot_unlock(segment, d);
-        if (room)
-            return true;
+/* A magazine with room comes into the cache, depot `d` being locked, and takes the slot; a full
+ * one may go. */
+static bool push_locked(struct segment *segment, const struct actor *actor, uint32_t d,
+                        uint64_t index, uint64_t word)
+{
+    uint64_t magazine_word, displaced_word;
+    uint32_t magazine, displaced;
+    bool room;
+
+    cache_enter(segment, actor);
+    cache_moves(segment, actor);
+    room = depot_take_room_locked(segment, d, actor->session, &magazine, &magazine_word) ||
+           magazine_fresh(segment, actor->session, &magazine, &magazine_word);
+    if (room) {
+        displaced = cache_rotate(segment, actor, magazine, magazine_word, &displaced_word);
+        if (displaced != CACHE_NONE)
+            depot_give_locked(segment, d, displaced, displaced_word);
+        magazine_push(segment, magazine, index, word, false);
     }
-    return false;
+    cache_leave(segment, actor);
+    return room;
+}
+
+/* As push_cached(), given another magazine by whichever depot can be had. */
+static bool push_with_depots(struct segment *segment, const struct actor *actor, uint64_t index,
+                             uint64_t word)
+{
+    uint32_t d = actor->depot, turn;
+    bool pushed = false;
+
+    for (turn = 0; turn < segment->geometry.depots && !pushed; turn++) {
+        if (depot_lock(segment, d, NULL) == LOCK_TAKEN) {
+            pushed = push_locked(segment, actor, d, index, word);
+            depot_unlock(segment, d);
+        }
+        d = next_depot(segment, d);
+    }
+    return pushed;
 }
 
 /* Into the cache, if there is one and can be room in it. */
@@ -472,7 +501,7 @@ static bool keep_cached(struct segment *segment, const struct actor *actor, uint
     if (!has_cache(actor) || wait_anybody(segment))
         return false;
     return push_cached(segment, actor, index, word) ||
-           (make_room(segment, actor) && push_cached(segment, actor, index, word));
+           push_with_depots(segment, actor, index, word);
 }
 
 void supply_free(struct segment *segment, const struct actor *actor, uint64_t index, uint64_t word)

@@ -25,6 +25,11 @@
 int supply_alloc(struct segment *segment, const struct actor *actor, uint64_t patience_us,
                  uint64_t *index, uint64_t *word);
 
+/* The same of what a depot has for the taking, for an actor whose cache is empty.  False: nothing;
+ * supply_alloc() says why. */
+bool supply_exchange(struct segment *segment, const struct actor *actor, uint64_t *index,
+                     uint64_t *word);
+
 /* Frees a slot whose word `word` is live and the actor's.  While somebody waits it goes past
  * the cache, and wakes him. */
 void supply_free(struct segment *segment, const struct actor *actor, uint64_t index, uint64_t word);

@@ -38,6 +38,7 @@ void lane_open(struct fastalloc_pool *pool, struct test_pool *test, const struct
         .freeing = (UINT64_C(1) << geometry->index_bits) - actor->session,
         .slots = (uint32_t)geometry->max_capacity,
         .session = actor->session,
+        .sessions = geometry->sessions,
         .releaser = actor->session,
         .lane = 0,
     };
@@ -51,11 +52,33 @@ static void leave(struct fastalloc_pool *pool)
         cache_leave(pool->segment, &pool->actor);
 }
 
+/* As client/thread.h has it. */
+static bool turn(struct fastalloc_pool *pool, enum cache_want want)
+{
+    struct fastalloc_gate_ *gate = lanes[0].gate;
+    uint32_t loaded;
+
+    if (!gate)
+        return false;
+    shm_store(&gate->busy, 1u);
+    shm_step();
+    loaded = shm_load(lanes[0].loaded);
+    if (!shm_load(&gate->room) || (want == CACHE_ROOM ? loaded < shm_load(&gate->room) : loaded))
+        return false;
+    loaded = cache_turn(pool->segment, &pool->segment->caches[pool->actor.cache], want);
+    if (loaded == CACHE_NONE)
+        return false;
+    lanes[0].loaded = magazine_at(pool->segment, loaded);
+    return true;
+}
+
 int fastalloc_alloc_slow_(fastalloc_pool *pool, fastalloc_handle *handle, void **object)
 {
     uint64_t index, word;
     int error;
 
+    if (turn(pool, CACHE_ENTRIES))
+        return fastalloc_alloc_inline_(pool, handle, object);
     leave(pool);
     error = supply_alloc(pool->segment, &pool->actor, SUPPLY_PATIENCE_US, &index, &word);
     point(pool);
@@ -72,6 +95,8 @@ int fastalloc_free_slow_(fastalloc_pool *pool, fastalloc_handle handle)
     uint64_t word;
     int error;
 
+    if (turn(pool, CACHE_ROOM))
+        return fastalloc_free_inline_(pool, handle);
     leave(pool);
     error = slot_own(pool->segment, handle, pool->actor.session, &word);
     if (!error)
@@ -92,4 +117,11 @@ int fastalloc_handle_is_mine_slow_(fastalloc_pool *pool, fastalloc_handle handle
     (void)pool;
     (void)handle;
     return 0;
+}
+
+int fastalloc_adopt_slow_(fastalloc_pool *pool, fastalloc_handle handle)
+{
+    uint64_t word;
+
+    return slot_own(pool->segment, handle, pool->actor.session, &word);
 }

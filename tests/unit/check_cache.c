@@ -202,22 +202,71 @@ START_TEST(re_entry_after_a_mark_drops_what_was_taken)
 }
 END_TEST
 
-START_TEST(a_swap_of_magazines_with_entries_is_announced_as_a_move)
+/* The two are m[0], loaded, and m[1], with so many entries as far as their counts go. */
+static void load_two(const struct actor *actor, uint32_t m[2], uint32_t loaded, uint32_t previous)
 {
+    uint64_t word;
+    int i;
+
+    for (i = 1; i >= 0; i--) {
+        ck_assert(magazine_fresh(segment, ME, &m[i], &word));
+        cache_load(segment, actor, m[i], word, &word);
+    }
+    magazine_at(segment, m[0])[0] = loaded;
+    magazine_at(segment, m[1])[0] = previous;
+}
+
+static const struct {
+    uint32_t loaded, previous; /* entries, of 15 */
+    enum cache_want want;
+    bool turns;
+} cases[] = {
+    {0, 15, CACHE_ENTRIES, true}, {0, 1, CACHE_ENTRIES, true}, {0, 0, CACHE_ENTRIES, false},
+    {15, 0, CACHE_ROOM, true},    {15, 14, CACHE_ROOM, true},  {15, 15, CACHE_ROOM, false},
+};
+enum { TURNS = sizeof cases / sizeof cases[0] };
+
+START_TEST(magazines_change_places_where_that_helps_and_announce_it)
+{
+    struct shm_cache *record;
     struct actor actor;
     uint64_t moves;
+    uint32_t m[2];
 
     begin(300, 8);
-    stock_depots();
     actor = test_pool_actor(&pool, ME);
-    test_pool_alloc(&pool, &actor);
-    moves = record_of(&actor)->moves;
+    record = record_of(&actor);
     cache_enter(segment, &actor);
-    cache_swap(segment, &actor);
-    ck_assert_uint_gt(record_of(&actor)->moves, moves);
-    cache_swap(segment, &actor);
+    load_two(&actor, m, cases[_i].loaded, cases[_i].previous);
+    moves = record->moves;
+    ck_assert_uint_eq(cache_turn(segment, record, cases[_i].want),
+                      cases[_i].turns ? m[1] : CACHE_NONE);
+    ck_assert_uint_eq(cache_loaded(segment, &actor), m[cases[_i].turns]);
+    ck_assert_uint_eq(cache_previous(segment, &actor), m[!cases[_i].turns]);
+    ck_assert_uint_eq(record->loaded_word, segment->magazine_words[m[cases[_i].turns]]);
+    ck_assert_uint_eq(record->previous_word, segment->magazine_words[m[!cases[_i].turns]]);
+    ck_assert_uint_eq(record->moves, moves + cases[_i].turns);
     cache_leave(segment, &actor);
-    test_pool_end(&pool);
+    test_pool_discard(&pool);
+}
+END_TEST
+
+START_TEST(a_magazine_that_was_stolen_leaves_a_place_to_turn_to)
+{
+    struct actor actor;
+    uint32_t m[2];
+
+    begin(300, 8);
+    actor = test_pool_actor(&pool, ME);
+    cache_enter(segment, &actor);
+    ck_assert_uint_eq(cache_turn(segment, record_of(&actor), CACHE_ENTRIES), CACHE_NONE);
+    load_two(&actor, m, 15, 3);
+    record_of(&actor)->loaded = 0;
+    ck_assert_uint_eq(cache_turn(segment, record_of(&actor), CACHE_ROOM), m[1]);
+    ck_assert_uint_eq(cache_previous(segment, &actor), CACHE_NONE);
+    ck_assert_uint_eq(cache_turn(segment, record_of(&actor), CACHE_ROOM), CACHE_NONE);
+    cache_leave(segment, &actor);
+    test_pool_discard(&pool);
 }
 END_TEST
 
@@ -258,9 +307,6 @@ START_TEST(loading_displaces_what_there_is_no_place_for)
     ck_assert_uint_eq(cache_rotate(segment, &actor, m[3], words[3], &displaced), m[0]);
     ck_assert_uint_eq(displaced, words[0]);
     ck_assert_uint_eq(cache_previous(segment, &actor), m[2]);
-    cache_swap(segment, &actor);
-    ck_assert_uint_eq(cache_loaded(segment, &actor), m[2]);
-    ck_assert_uint_eq(cache_previous(segment, &actor), m[3]);
     cache_leave(segment, &actor);
     test_pool_discard(&pool);
 }
@@ -316,12 +362,17 @@ int main(void)
         partial_magazines_do_not_pile_up,
         re_entry_after_a_mark_keeps_what_is_still_there,
         re_entry_after_a_mark_drops_what_was_taken,
-        a_swap_of_magazines_with_entries_is_announced_as_a_move,
+        a_magazine_that_was_stolen_leaves_a_place_to_turn_to,
         claiming_voids_the_notes_of_thieves,
         loading_displaces_what_there_is_no_place_for,
         an_index_outside_the_table_is_no_magazine,
         yielding_gives_everything_to_the_depot_if_that_can_be_had,
     };
 
-    return test_run(TEST_SUITE("cache", tests, 15));
+    Suite *suite = TEST_SUITE("cache", tests, 15);
+    TCase *turns = tcase_create("turns");
+
+    tcase_add_loop_test(turns, magazines_change_places_where_that_helps_and_announce_it, 0, TURNS);
+    suite_add_tcase(suite, turns);
+    return test_run(suite);
 }

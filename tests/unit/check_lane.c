@@ -147,6 +147,48 @@ START_TEST(another_generation_or_owner_is_not_taken_for_this)
 }
 END_TEST
 
+/* Of everybody's slots only another live session's changes hands by the inlined way. */
+START_TEST(adopting_takes_what_a_session_has)
+{
+    struct segment *segment = &test.segment;
+    fastalloc_handle handle;
+    uint64_t index, mine;
+    size_t i;
+
+    begin(65537, 1000);
+    ck_assert_int_eq(fastalloc_alloc(&pool, &handle, NULL), 0);
+    index = slot_index(segment, handle);
+    mine = segment->words[index];
+    for (i = 1; i <= segment->geometry.sessions; i++) {
+        segment->words[index] = slot_word_with(segment, mine, (uint32_t)i);
+        ck_assert_int_eq(fastalloc_adopt(&pool, handle), 0);
+        ck_assert_uint_eq(segment->words[index], mine);
+    }
+    for (i = 0; i < sizeof strangers / sizeof strangers[0]; i++) {
+        uint64_t word = slot_word_with(segment, mine, strangers[i]);
+
+        segment->words[index] = word;
+        if (strangers[i] == SLOT_ANYONE) { /* the slow way takes it */
+            ck_assert_int_eq(fastalloc_adopt(&pool, handle), 0);
+        } else {
+            ck_assert_int_ne(fastalloc_adopt(&pool, handle), 0);
+            ck_assert_uint_eq(segment->words[index], word);
+        }
+    }
+    for (i = segment->geometry.index_bits; i < 64; i++) {
+        segment->words[index] = mine ^ UINT64_C(1) << i;
+        ck_assert_int_ne(fastalloc_adopt(&pool, handle), 0);
+        ck_assert_uint_eq(segment->words[index], mine ^ UINT64_C(1) << i);
+    }
+    segment->words[index] = slot_word_with(segment, mine, (uint32_t)segment->geometry.sessions + 1);
+    ck_assert_int_ne(fastalloc_adopt(&pool, handle), 0); /* no session could be that */
+    segment->words[index] = mine;
+    ck_assert_int_ne(fastalloc_adopt(&pool, handle + (UINT64_C(1) << 40)), 0);
+    ck_assert_int_eq(fastalloc_free(&pool, handle), 0);
+    test_pool_end(&test);
+}
+END_TEST
+
 /* The mark is a room of nothing: not a slot more goes over the fast path, and the next slow call
  * lifts it. */
 START_TEST(a_marked_gate_shuts_the_fast_path)
@@ -183,6 +225,7 @@ int main(void)
         handles_and_words_are_those_of_the_slow_way,
         the_generation_after_the_last_is_the_first,
         another_generation_or_owner_is_not_taken_for_this,
+        adopting_takes_what_a_session_has,
         a_marked_gate_shuts_the_fast_path,
     };
 
