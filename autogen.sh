@@ -10,9 +10,12 @@ usage()
 usage: ./autogen.sh            make ./configure (afterwards: ./configure && make)
        ./autogen.sh demo       install what is missing, build, run the demonstration
        ./autogen.sh check      install what is missing, build, run the tests
-       ./autogen.sh deps [ci]  only install what is missing; "ci": also what .ci/run needs
+       ./autogen.sh bench      install what is missing, and what fastalloc is compared with;
+                               build, run the benchmark (6 minutes; BENCH_QUICK=1: one)
+       ./autogen.sh deps [check|bench|ci]   only install what is missing, to build; also what
+                               the tests, the benchmark or all of .ci/run need
 
-demo and check build in .build/ and leave their logs there.  Packages are
+demo, check and bench build in .build/ and leave their logs there.  Packages are
 installed with apt-get, dnf or pacman, through sudo unless you are root, and only
 those that are missing.
 END
@@ -50,8 +53,9 @@ run()
 
 # ----------------------------------------------------------------- packages
 
-# What is needed, a line each: how to see that it is there, and the packages of
-# Debian, Fedora and Arch that bring it.
+# needs EXTENT: what is needed, a line each: how to see that it is there, and the packages
+# of Debian, Fedora and Arch that bring it.  The EXTENT is build, check (the tests), bench, or
+# ci (all).
 needs()
 {
     cat <<'END'
@@ -71,12 +75,20 @@ module  smartcols     libsmartcols-dev      libsmartcols-devel    util-linux-lib
 header  uthash.h      uthash-dev            uthash-devel          uthash
 program python3       python3               python3               python
 END
-    # For the tests only.
-    [ "$1" = build ] || cat <<'END'
+    case $1 in check | ci) cat <<'END' ;; esac
 program spin          spin                  spin                  spin
 program ab            apache2-utils         httpd-tools           apache
+program valgrind      valgrind              valgrind              valgrind
 END
-    [ "$1" != ci ] || cat <<'END'
+    # The names of Fedora and Arch in this list have not been tried.
+    case $1 in bench | ci) cat <<'END' ;; esac
+preload libmimalloc   libmimalloc-dev       mimalloc              mimalloc
+preload libjemalloc   libjemalloc2          jemalloc              jemalloc
+header  boost/version.hpp     libboost-dev  boost-devel           boost
+module  libdpdk       libdpdk-dev           dpdk-devel            dpdk
+program gnuplot       gnuplot-nox           gnuplot               gnuplot
+END
+    case $1 in ci) cat <<'END' ;; esac
 program clang         clang                 clang                 clang
 program shellcheck    shellcheck            ShellCheck            shellcheck
 program xz            xz-utils              xz                    xz
@@ -93,6 +105,13 @@ there()
     program) command -v "$2" >/dev/null 2>&1 ;;
     module) pkg-config --exists "$2" >/dev/null 2>&1 ;;
     header) printf '#include <%s>\n' "$2" | cc -E - >/dev/null 2>&1 ;;
+    preload)
+        # The dynamic linker says when it does not find one.
+        for suffix in .so .so.2 .so.3; do
+            [ -n "$(LD_PRELOAD=$2$suffix /bin/true 2>&1)" ] || return 0
+        done
+        return 1
+        ;;
     linking) echo 'int main(void) { return 0; }' | cc "$2" -x c - -o /dev/null 2>/dev/null ;;
     esac
 }
@@ -232,6 +251,23 @@ demo()
     exec make -s demo
 }
 
+# Who is compared with is no reason to fail: what cannot be installed is left out.
+bench()
+{
+    mkdir -p "$build"
+    install_missing build
+    (install_missing bench) || say "going on without what could not be installed"
+    prepare build
+    # configure looked before that.
+    if grep -q '^BENCH_MISSING = .' Makefile; then
+        run "configuring again" "$logs/configure.log" ./config.status --recheck
+        run "making the makefiles again" "$logs/config.status.log" ./config.status
+    fi
+    run "building" "$logs/make.log" make -j"$(processors)" bench-programs
+    make -s bench
+    say "the results and their plots: ${build#"$top"/}/bench-*"
+}
+
 # Shows a line for each test as it ends, and what failed at the end.
 check()
 {
@@ -277,6 +313,7 @@ deps)
     ;;
 demo) demo ;;
 check) check ;;
+bench) bench ;;
 -h | --help | help) usage ;;
 *)
     usage >&2

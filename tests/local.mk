@@ -129,6 +129,10 @@ check_tests += tests/unit/check_magazine
 tests_unit_check_magazine_SOURCES = tests/unit/check_magazine.c
 tests_unit_check_magazine_LDADD = $(TEST_LIBS) $(SHM_LIBS)
 
+check_tests += tests/unit/check_metadata
+tests_unit_check_metadata_SOURCES = tests/unit/check_metadata.c
+tests_unit_check_metadata_LDADD = $(TEST_LIBS) $(SHM_LIBS)
+
 check_tests += tests/unit/check_seal
 tests_unit_check_seal_SOURCES = tests/unit/check_seal.c
 tests_unit_check_seal_LDADD = $(TEST_LIBS) $(SHM_LIBS)
@@ -319,10 +323,31 @@ tests_fault_check_strict_interleavings_SOURCES = \
 	tests/fault/weave.c tests/fault/weave.h
 tests_fault_check_strict_interleavings_LDADD = tests/libwoven.la $(TEST_LIBS) $(SHM_LIBS)
 
+# The same of all that the fast path meets, and of what stands right behind it.
+check_LTLIBRARIES += tests/libwoven-inline.la
+tests_libwoven_inline_la_SOURCES = \
+	lib/client/thread.c \
+	lib/shm/bitmap.c lib/shm/cache.c lib/shm/magazine.c lib/shm/notes.c lib/shm/revoke.c \
+	lib/shm/share.c lib/shm/slot.c lib/shm/supply.c lib/shm/sweep.c \
+	tests/fault/check_inline_interleavings.c tests/fault/woven.h
+tests_libwoven_inline_la_CPPFLAGS = \
+	$(AM_CPPFLAGS) -include $(srcdir)/tests/fault/woven.h \
+	-Dcalloc=woven_calloc -Dfree=woven_free
+
+check_tests += tests/fault/check_inline_interleavings
+crash_tests += tests/fault/check_inline_interleavings
+tests_fault_check_inline_interleavings_SOURCES = tests/fault/weave.c tests/fault/weave.h
+tests_fault_check_inline_interleavings_LDADD = \
+	tests/libwoven-inline.la $(TEST_LIBS) $(CLIENT_LIBS)
+
 check_tests += tests/fault/check_free_at_once
 crash_tests += tests/fault/check_free_at_once
 tests_fault_check_free_at_once_SOURCES = tests/fault/check_free_at_once.c $(CRASH)
 tests_fault_check_free_at_once_LDADD = $(TEST_LIBS) $(CLIENT_LIBS)
+
+check_tests += tests/fault/check_close_at_once
+tests_fault_check_close_at_once_SOURCES = tests/fault/check_close_at_once.c
+tests_fault_check_close_at_once_LDADD = $(TEST_LIBS) $(CLIENT_LIBS)
 
 check_tests += tests/fault/check_growth_interleavings
 tests_fault_check_growth_interleavings_SOURCES = \
@@ -548,6 +573,10 @@ check_tests += tests/integration/check_lifecycle_met
 tests_integration_check_lifecycle_met_SOURCES = tests/integration/check_lifecycle_met.c $(BOTH)
 tests_integration_check_lifecycle_met_LDADD = $(TEST_LIBS) lib/libfastalloc.la
 
+check_tests += tests/integration/check_batch
+tests_integration_check_batch_SOURCES = tests/integration/check_batch.c $(API)
+tests_integration_check_batch_LDADD = $(TEST_LIBS) lib/libfastalloc.la
+
 check_tests += tests/integration/check_strict
 thread_tests += tests/integration/check_strict
 tests_integration_check_strict_SOURCES = tests/integration/check_strict.c $(BOTH)
@@ -583,22 +612,162 @@ EXTRA_DIST += tests/unit/check_api.cpp
 
 # --------------------------------------------------------------- tests/bench
 
+# What the parent and all workers are made of; it needs lib/libfastalloc.la and $(SHM_LIBS).
+check_LTLIBRARIES += tests/bench/libsuite.la
+tests_bench_libsuite_la_SOURCES = \
+	tests/bench/costs.c tests/bench/costs.h \
+	tests/bench/costs_deaths.c \
+	tests/bench/costs_memory.c \
+	tests/bench/costs_supply.c \
+	tests/bench/crate.c \
+	tests/bench/crew.c tests/bench/crew.h \
+	tests/bench/crowd.c \
+	tests/bench/implementation.h \
+	tests/bench/latency.c \
+	tests/bench/loops.h \
+	tests/bench/loops_crate.h \
+	tests/bench/loops_shared.h \
+	tests/bench/shared.c tests/bench/shared.h \
+	tests/bench/single.c \
+	tests/bench/suite.c tests/bench/suite.h \
+	tests/bench/worker.c tests/bench/worker.h
+BENCH_LIBS = tests/bench/libsuite.la lib/libfastalloc.la $(SHM_LIBS)
+
+check_tests += tests/bench/check_shared
+tests_bench_check_shared_SOURCES = tests/bench/check_shared.c
+tests_bench_check_shared_LDADD = $(TEST_LIBS) $(BENCH_LIBS) -lm
+thread_tests += tests/bench/check_shared
+
+# They are run where they are built: no wrapper of libtool's stands before them.
+BENCH_LINKING = $(AM_LDFLAGS) -no-install
+
 check_PROGRAMS += tests/bench/bench
 tests_bench_bench_SOURCES = \
 	tests/bench/bench.c \
-	tests/bench/deaths.c tests/bench/deaths.h \
-	tests/bench/implementations.c tests/bench/implementations.h \
-	tests/bench/workloads.h
-tests_bench_bench_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
-tests_bench_bench_LDADD = lib/libfastalloc.la $(SHM_LIBS) $(JANSSON_LIBS) -lm
-dist_check_SCRIPTS += tests/bench/smoke.sh
-EXTRA_DIST += tests/bench/instructions.sh
-CLEANFILES += bench-results.json
+	tests/bench/goals.c tests/bench/goals.h \
+	tests/bench/machine.c tests/bench/machine.h \
+	tests/bench/progress.c tests/bench/progress.h \
+	tests/bench/remote.c tests/bench/remote.h \
+	tests/bench/results.c tests/bench/results.h \
+	tests/bench/roster.c tests/bench/roster.h \
+	tests/bench/run.c tests/bench/run.h \
+	tests/bench/table.c tests/bench/table.h
+tests_bench_bench_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) \
+	-DBENCH_MIMALLOC='"$(BENCH_MIMALLOC)"' -DBENCH_JEMALLOC='"$(BENCH_JEMALLOC)"'
+tests_bench_bench_LDFLAGS = $(BENCH_LINKING)
+tests_bench_bench_LDADD = $(BENCH_LIBS) $(JANSSON_LIBS) -lm
 
-# `make bench`, or `BENCH_QUICK=1 make bench`: a table, and bench-results.json.
-# `make bench-instructions`: instructions instead of times, by valgrind.
-.PHONY: bench bench-instructions
-bench: $(BUILT_SOURCES) tests/bench/bench$(EXEEXT)
-	@FASTALLOC_DAEMON='$(abs_top_builddir)/daemon/fastallocd' tests/bench/bench$(EXEEXT)
-bench-instructions: $(BUILT_SOURCES) tests/bench/bench$(EXEEXT)
-	@FASTALLOC_TEST_BUILDDIR='$(abs_top_builddir)' $(srcdir)/tests/bench/instructions.sh
+check_tests += tests/bench/check_results
+tests_bench_check_results_SOURCES = \
+	tests/bench/check_results.c \
+	tests/bench/goals.c tests/bench/goals.h \
+	tests/bench/results.c tests/bench/results.h
+tests_bench_check_results_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_bench_check_results_LDADD = $(TEST_LIBS) $(BENCH_LIBS) $(JANSSON_LIBS) -lm
+
+bench_workers = tests/bench/bench-worker$(EXEEXT)
+check_PROGRAMS += tests/bench/bench-worker
+tests_bench_bench_worker_SOURCES = \
+	tests/bench/control.c tests/bench/control.h \
+	tests/bench/fastalloc.c \
+	tests/bench/implementations.h \
+	tests/bench/libc.c \
+	tests/bench/stacks.c \
+	tests/bench/worker_main.c
+tests_bench_bench_worker_LDFLAGS = $(BENCH_LINKING)
+tests_bench_bench_worker_LDADD = $(BENCH_LIBS) -ldl -lm
+
+if BENCH_BOOST
+bench_workers += tests/bench/bench-worker-boost$(EXEEXT)
+check_PROGRAMS += tests/bench/bench-worker-boost
+endif
+tests_bench_bench_worker_boost_SOURCES = tests/bench/boost.cpp
+# g++ has defined _GNU_SOURCE already.
+tests_bench_bench_worker_boost_CPPFLAGS = -U_GNU_SOURCE $(AM_CPPFLAGS)
+tests_bench_bench_worker_boost_CXXFLAGS = -std=gnu++17 -pthread -fvisibility=hidden \
+	$(WARN_CXXFLAGS) $(SANITIZER_CFLAGS) $(COVERAGE_CFLAGS)
+tests_bench_bench_worker_boost_LDFLAGS = $(BENCH_LINKING)
+tests_bench_bench_worker_boost_LDADD = $(BENCH_LIBS) -lm
+
+if BENCH_DPDK
+bench_workers += tests/bench/bench-worker-dpdk$(EXEEXT)
+check_PROGRAMS += tests/bench/bench-worker-dpdk
+endif
+tests_bench_bench_worker_dpdk_SOURCES = tests/bench/dpdk.c
+tests_bench_bench_worker_dpdk_CFLAGS = $(AM_CFLAGS) $(DPDK_CFLAGS)
+tests_bench_bench_worker_dpdk_LDFLAGS = $(BENCH_LINKING)
+tests_bench_bench_worker_dpdk_LDADD = $(BENCH_LIBS) $(DPDK_LIBS) -lm
+
+# bench-scale: costs, a simulation and its test.  `make bench-scale BENCH_SCALE_FLAGS=--large`, on
+# an idle machine, then `make bench-scale-publish`: the tables of ARCHITECTURE.md's "At scale".
+check_LTLIBRARIES += tests/bench/libscale.la
+tests_bench_libscale_la_SOURCES = \
+	tests/bench/scale.h \
+	tests/bench/scale_alone.c \
+	tests/bench/scale_calls.c \
+	tests/bench/scale_costs.c \
+	tests/bench/scale_deaths.c \
+	tests/bench/scale_depots.c \
+	tests/bench/scale_large.c \
+	tests/bench/scale_play.c tests/bench/scale_play.h \
+	tests/bench/scale_pool.c tests/bench/scale_pool.h \
+	tests/bench/scale_runs.c \
+	tests/bench/scale_sim.c tests/bench/scale_sim.h \
+	tests/bench/scale_tables.c \
+	tests/bench/scale_together.c
+SCALE_LIBS = tests/bench/libscale.la lib/libfastalloc.la $(SHM_LIBS) -lm
+check_PROGRAMS += tests/bench/bench-scale
+tests_bench_bench_scale_SOURCES = tests/bench/scale.c
+tests_bench_bench_scale_LDFLAGS = $(BENCH_LINKING)
+tests_bench_bench_scale_LDADD = $(SCALE_LIBS)
+check_tests += tests/bench/check_scale
+tests_bench_check_scale_SOURCES = tests/bench/check_scale.c
+tests_bench_check_scale_LDADD = $(TEST_LIBS) $(SCALE_LIBS)
+EXTRA_DIST += tests/bench/scale_publish.sh
+CLEANFILES += bench-scale.md
+.PHONY: bench-scale bench-scale-publish
+bench-scale: $(BUILT_SOURCES) tests/bench/bench-scale$(EXEEXT)
+	@tests/bench/bench-scale$(EXEEXT) $(BENCH_SCALE_FLAGS) >bench-scale.md || \
+		{ cat bench-scale.md; exit 1; }
+	@cat bench-scale.md
+bench-scale-publish:
+	$(SHELL) $(srcdir)/tests/bench/scale_publish.sh bench-scale.md $(srcdir)/ARCHITECTURE.md
+
+dist_check_SCRIPTS += tests/bench/instructions.sh tests/bench/smoke.sh
+EXTRA_DIST += tests/bench/instructions.txt
+CLEANFILES += bench-instructions.txt bench-results.json bench-*.svg
+
+# The figures of README.md are those of a run that is kept.
+dist_check_SCRIPTS += tests/bench/kept.sh
+EXTRA_DIST += tests/bench/plots.py tests/bench/readme.py tests/bench/validate.py \
+	tests/bench/results/bench-handover.svg tests/bench/results/bench-latency.svg \
+	tests/bench/results/bench-pairs.svg tests/bench/results/bench-results.json \
+	tests/bench/results/bench-scaling.svg tests/bench/results/bench-sizes.svg
+
+# `make bench`, or `BENCH_QUICK=1 make bench`: tables, and bench-results.json.  BENCH_FLAGS for
+# others of its options: see tests/bench/bench --help.
+# `make bench-publish`: makes the last run the one that README.md shows.
+# `make bench-instructions`: instructions instead of times, by valgrind; `-renew`: the file of
+# those that `make check` compares with.
+.PHONY: bench bench-instructions bench-instructions-renew bench-programs bench-publish
+bench_programs = tests/bench/bench$(EXEEXT) $(bench_workers) daemon/fastallocd$(EXEEXT)
+bench-programs: $(BUILT_SOURCES) $(bench_programs)
+bench: bench-programs
+	@if test "$${BENCH_QUICK:-0}" != 0 || ! command -v valgrind >/dev/null; then counts=; \
+	else echo 'counting instructions'; counts='--counts bench-instructions.txt'; \
+		FASTALLOC_TEST_BUILDDIR='$(abs_top_builddir)' $(SHELL) \
+			$(srcdir)/tests/bench/instructions.sh list >bench-instructions.txt || counts=; \
+	fi; \
+	FASTALLOC_DAEMON='$(abs_top_builddir)/daemon/fastallocd' \
+		tests/bench/bench$(EXEEXT) $$counts $(BENCH_FLAGS)
+	@test -z '$(GNUPLOT)' || python3 $(srcdir)/tests/bench/plots.py --gnuplot '$(GNUPLOT)' \
+		"$${BENCH_RESULTS:-bench-results.json}"
+bench-publish:
+	python3 $(srcdir)/tests/bench/validate.py --full bench-results.json bench-*.svg
+	cp bench-results.json bench-*.svg $(srcdir)/tests/bench/results/
+	python3 $(srcdir)/tests/bench/readme.py bench-results.json $(srcdir)/README.md
+bench-instructions: $(BUILT_SOURCES) $(bench_workers)
+	@FASTALLOC_TEST_BUILDDIR='$(abs_top_builddir)' $(SHELL) $(srcdir)/tests/bench/instructions.sh show
+bench-instructions-renew: $(BUILT_SOURCES) $(bench_workers)
+	@FASTALLOC_TEST_BUILDDIR='$(abs_top_builddir)' FASTALLOC_TEST_SRCDIR='$(abs_top_srcdir)' \
+		$(SHELL) $(srcdir)/tests/bench/instructions.sh renew

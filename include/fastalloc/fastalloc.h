@@ -445,9 +445,9 @@ FASTALLOC_API int fastalloc_pool_unseal(fastalloc_pool *);
 /* Seals the pool, and waits until no slot is allocated or `deadline` has passed: slots that are
  * left to anyone, shared or quarantined count as well.  Returns 0: the pool is empty, and stays so
  * until it is unsealed (but that who is killed in the middle of an allocation may yet leave
- * a slot to the pool's quarantine or heir); FASTALLOC_E_TIMEOUT: it is sealed, and the text says who holds how much;
- * FASTALLOC_E_CHANGED: somebody has unsealed it meanwhile; or as fastalloc_pool_seal(),
- * FASTALLOC_E_STALLED at the deadline. */
+ * a slot to the pool's quarantine or heir); FASTALLOC_E_TIMEOUT: it is sealed, and the text says
+ * who holds how much; FASTALLOC_E_CHANGED: somebody has unsealed it meanwhile; or as
+ * fastalloc_pool_seal(), FASTALLOC_E_STALLED at the deadline. */
 FASTALLOC_API int fastalloc_pool_drain(fastalloc_pool *, uint64_t deadline);
 
 /* This attachment's session: the number to give slots to (fastalloc_give()). */
@@ -498,7 +498,8 @@ FASTALLOC_API uint64_t fastalloc_deadline(uint64_t milliseconds);
  * blocking), then try; another may have been quicker, and then it will become readable
  * again.  One a pool and process, the same at each call; the library's, until the pool is
  * closed: do not close it.  The first call starts a thread.  A forked child asks for its
- * own.  It tells that the pool was sealed, not that it was unsealed.  Returns 0, FASTALLOC_E_NO_MEMORY or FASTALLOC_E_SYSTEM. */
+ * own.  It tells that the pool was sealed, not that it was unsealed.  Returns 0,
+ * FASTALLOC_E_NO_MEMORY or FASTALLOC_E_SYSTEM. */
 FASTALLOC_API int fastalloc_pool_event(fastalloc_pool *, int *descriptor);
 
 /* Frees a slot, also one that another live session owns.  Never blocks.
@@ -519,6 +520,11 @@ FASTALLOC_API void *fastalloc_get(fastalloc_pool *, fastalloc_handle);
  * sockets and mutexes do).  Returns 0 (also when it is the caller's already),
  * FASTALLOC_E_STALE or FASTALLOC_E_HANDLE. */
 FASTALLOC_API int fastalloc_adopt(fastalloc_pool *, fastalloc_handle);
+
+/* Adopts the slot and finds its object, in one: the usual way to receive a handle, and
+ * cheaper than fastalloc_adopt() and fastalloc_get().  *object is its address in this process;
+ * NULL for `object` is fine.  Returns as fastalloc_adopt(). */
+FASTALLOC_API int fastalloc_receive(fastalloc_pool *, fastalloc_handle, void **object);
 
 /* Makes another live session the slot's owner: the sending half, where the
  * sender knows the receiver.  Returns 0, FASTALLOC_E_SESSION when no such

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The fast path: alloc, get and free while the calling thread's cache can
- * serve.  No lock, no atomic read-modify-write, no system call, no daemon.  And adopt,
- * which is one compare-and-swap: a sweep or another adopter may be after the word too.
+ * serve.  No lock, no atomic read-modify-write, no system call, no daemon.  And adopt and
+ * receive, which are one compare-and-swap: a sweep or another adopter may be after the word too.
  *
  * The library compiles these functions into fastalloc_alloc() and so on.  With
  * FASTALLOC_INLINE defined before fastalloc.h is included they are also
@@ -236,23 +236,36 @@ __attribute__((always_inline)) static inline void *fastalloc_get_inline_(fastall
 
 /* A thread that has a gate is of a process that is attached: a forked child's are gone.
  * Whatever is not simply another live session's goes the slow way. */
-__attribute__((always_inline)) static inline int fastalloc_adopt_inline_(fastalloc_pool *pool_,
-                                                                         fastalloc_handle handle_)
+__attribute__((always_inline)) static inline int
+fastalloc_receive_inline_(fastalloc_pool *pool_, fastalloc_handle handle_, void **object_)
 {
     const struct fastalloc_face_ *face_ = (const struct fastalloc_face_ *)pool_;
     uint64_t index_ = handle_ & face_->index_mask, idle_ = handle_ - index_;
-    uint64_t word_;
+    char *found_ = face_->objects + index_ * face_->stride;
+    uint64_t *place_ = &face_->words[index_], word_;
+    int error_;
 
-    if (FASTALLOC_UNLIKELY_(!fastalloc_lane_of_(face_)->gate) ||
-        FASTALLOC_UNLIKELY_(index_ >= face_->slots))
-        return fastalloc_adopt_slow_(pool_, handle_);
-    word_ = FASTALLOC_LOAD_(face_->words[index_]);
-    if (FASTALLOC_UNLIKELY_(word_ - idle_ - 1 >= face_->sessions) ||
-        FASTALLOC_UNLIKELY_(!__atomic_compare_exchange_n(&face_->words[index_], &word_,
-                                                         idle_ + face_->session, 0,
-                                                         __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)))
-        return fastalloc_adopt_slow_(pool_, handle_);
-    return 0;
+    if (FASTALLOC_LIKELY_(fastalloc_lane_of_(face_)->gate != NULL) &&
+        FASTALLOC_LIKELY_(index_ < face_->slots)) {
+        word_ = FASTALLOC_LOAD_(*place_);
+        if (FASTALLOC_LIKELY_(word_ - idle_ - 1 < face_->sessions) &&
+            FASTALLOC_LIKELY_(__atomic_compare_exchange_n(place_, &word_, idle_ + face_->session, 0,
+                                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))) {
+            if (object_)
+                *object_ = found_;
+            return 0;
+        }
+    }
+    error_ = fastalloc_adopt_slow_(pool_, handle_);
+    if (!error_ && object_)
+        *object_ = found_;
+    return error_;
+}
+
+__attribute__((always_inline)) static inline int fastalloc_adopt_inline_(fastalloc_pool *pool_,
+                                                                         fastalloc_handle handle_)
+{
+    return fastalloc_receive_inline_(pool_, handle_, NULL);
 }
 
 /* As there, of a gate. */
@@ -277,6 +290,7 @@ fastalloc_handle_is_mine_inline_(fastalloc_pool *pool_, fastalloc_handle handle_
 #define fastalloc_free(pool, handle) fastalloc_free_inline_(pool, handle)
 #define fastalloc_get(pool, handle) fastalloc_get_inline_(pool, handle)
 #define fastalloc_adopt(pool, handle) fastalloc_adopt_inline_(pool, handle)
+#define fastalloc_receive(pool, handle, object) fastalloc_receive_inline_(pool, handle, object)
 #define fastalloc_handle_is_mine(pool, handle) fastalloc_handle_is_mine_inline_(pool, handle)
 #endif
 

@@ -213,12 +213,13 @@ public:
     // handle<T>::release().
     result<handle<T>> try_adopt(handle_value<T> value) noexcept
     {
-        int error = pool_ ? fastalloc_adopt(pool_, value.number())
-                          : (fastalloc_adopt)(pool_, value.number());
+        void *object = nullptr;
+        int error = pool_ ? fastalloc_receive(pool_, value.number(), &object)
+                          : (fastalloc_receive)(pool_, value.number(), &object);
 
         if (error)
             return failure{error};
-        return handle<T>(pool_, value, get(value));
+        return handle<T>(pool_, value, static_cast<T *>(object));
     }
 
     // Destroys and frees, whoever owns it.

@@ -18,9 +18,9 @@
  * when statistics are read.  In pools without caches (under 256 slots) that is each allocation,
  * and exact.  Else what a cache serves in between is not seen, and a new peak only when it is
  * higher by more than max_capacity / 512; so the true peak is above it by at most that, and two
- * magazines for each thread (of 15 slots each where max_capacity is up to 1,023, 31 up to
- * 4,095, 63 up to 32,767, else 127).  An allocation that fails for want of a slot makes it exact.
- */
+ * magazines for each thread (of 15 slots each where max_capacity is up to 1,023, 63 up to
+ * 4,095, else 127; 255 from 65,536 on where that is 512 for each thread of max_threads).  An
+ * allocation that fails for want of a slot makes it exact. */
 #ifndef FASTALLOC_STATS_H
 #define FASTALLOC_STATS_H
 
@@ -66,8 +66,8 @@ typedef struct fastalloc_stats {
 /* The pool's.  O(magazines + caches + sessions).  Returns 0 or FASTALLOC_E_INVALID. */
 FASTALLOC_API int fastalloc_pool_stats(fastalloc_pool *, fastalloc_stats *stats);
 
-/* One session's, since it attached; exact while none of its threads ends.  Looks at every slot.  Returns 0, FASTALLOC_E_INVALID, or
- * FASTALLOC_E_SESSION when there is none of that number. */
+/* One session's, since it attached; exact while none of its threads ends.  Looks at every slot.
+ * Returns 0, FASTALLOC_E_INVALID, or FASTALLOC_E_SESSION when there is none of that number. */
 FASTALLOC_API int fastalloc_session_stats(fastalloc_pool *, uint32_t session,
                                           fastalloc_stats *stats);
 

@@ -139,6 +139,16 @@
     {                                                                                              \
         return fastalloc_adopt(pool_.pool, handle_.value);                                         \
     }                                                                                              \
+    __attribute__((unused)) static inline int prefix##_receive(                                    \
+        prefix##_pool pool_, prefix##_handle handle_, type **object_)                              \
+    {                                                                                              \
+        void *found_ = NULL;                                                                       \
+        int error_ = fastalloc_receive(pool_.pool, handle_.value, &found_);                        \
+                                                                                                   \
+        if (!error_ && object_)                                                                    \
+            *object_ = FASTALLOC_CAST_(type *, found_);                                            \
+        return error_;                                                                             \
+    }                                                                                              \
     __attribute__((unused)) static inline int prefix##_give(                                       \
         prefix##_pool pool_, prefix##_handle handle_, uint32_t session_)                           \
     {                                                                                              \

@@ -12,7 +12,7 @@
  *
  * A run ends with the magazine.  The slot after it goes the slow way, by itself, which brings
  * the next magazine, whole: from the cache, or from a depot.  A thief waits for a run
- * as for any owner that is busy: for 127 slots at most.
+ * as for any owner that is busy: for 255 slots at most.
  */
 #include "fault.h"
 #include "pool.h"
@@ -32,6 +32,22 @@ static struct fastalloc_gate_ *enter(const struct fastalloc_lane_ *lane)
     shm_store(&gate->busy, 1u);
     shm_step();
     return gate;
+}
+
+/* Sees to it that the loaded magazine serves the whole batch, if one of the two does: else batches
+ * back and forth would split at the magazine's end each time. */
+static void choose_magazine(fastalloc_pool *pool, enum cache_want want, size_t count)
+{
+    const struct fastalloc_lane_ *lane = fastalloc_lane_of_(&pool->face);
+    uint32_t size = pool->segment.geometry.magazine_size, served;
+
+    if (!lane->gate || count < RUN_MIN || count > size)
+        return;
+    served = shm_load(&lane->loaded[0]);
+    if (want == CACHE_ROOM)
+        served = served < size ? size - served : 0;
+    if (served < count)
+        thread_turn_for(pool, want, (uint32_t)count);
 }
 
 /* Allocates as many slots as the loaded magazine has, `count` at most; returns how many. */
@@ -98,6 +114,7 @@ int fastalloc_alloc_batch(fastalloc_pool *pool, size_t count, fastalloc_handle *
     if (!pool || (!handles && count))
         return fault_set(FASTALLOC_E_INVALID, "fastalloc_alloc_batch: %s is NULL",
                          !pool ? "pool" : "handles");
+    choose_magazine(pool, CACHE_ENTRIES, count);
     while (done < count) {
         if (count - done < RUN_MIN)
             run = 0;
@@ -165,6 +182,7 @@ int fastalloc_free_batch(fastalloc_pool *pool, size_t count, const fastalloc_han
     if (!pool || (!handles && count))
         return fault_set(FASTALLOC_E_INVALID, "fastalloc_free_batch: %s is NULL",
                          !pool ? "pool" : "handles");
+    choose_magazine(pool, CACHE_ROOM, count);
     while (next < count) {
         run = count - next < RUN_MIN ? 0 : free_run(&pool->face, count - next, handles + next);
         next += run;

@@ -42,9 +42,9 @@ void lifecycle_announce(fastalloc_pool *pool);
  * a function refuses, the slot goes back.  Returns 0, or FASTALLOC_E_HOOK with its words noted. */
 int lifecycle_acquire(fastalloc_pool *pool, const char *operation, uint64_t index, uint64_t word);
 
-/* Ends a slot's use and frees it: its word is `word`, as slot_end() or share_drop() gave it.  Inside
- * a slow call, which is left for the program's function, and begun again: returns the thread, or
- * NULL when that was refused, which only a forked child can meet. */
+/* Ends a slot's use and frees it: its word is `word`, as slot_end() or share_drop() gave it.
+ * Inside a slow call, which is left for the program's function, and begun again: returns the
+ * thread, or NULL when that was refused, which only a forked child can meet. */
 struct thread *lifecycle_free(fastalloc_pool *pool, struct thread *thread, fastalloc_handle handle,
                               uint64_t index, uint64_t word);
 

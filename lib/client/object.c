@@ -111,8 +111,8 @@ int fastalloc_alloc(fastalloc_pool *pool, fastalloc_handle *handle, void **objec
 
 /* ----------------------------------------------------------------- free */
 
-/* slot_end(), without a call for what is common: the slot is the session's own (and the magazine was
- * full), or another's. */
+/* slot_end(), without a call for what is common: the slot is the session's own (and the magazine
+ * was full), or another's. */
 static inline int end_slot(fastalloc_pool *pool, fastalloc_handle handle, uint64_t index,
                            uint64_t *word)
 {
@@ -277,6 +277,13 @@ int fastalloc_adopt(fastalloc_pool *pool, fastalloc_handle handle)
     if (FASTALLOC_UNLIKELY_(!pool))
         return fault_set(FASTALLOC_E_INVALID, "fastalloc_adopt: pool is NULL");
     return fastalloc_adopt_inline_(pool, handle);
+}
+
+int fastalloc_receive(fastalloc_pool *pool, fastalloc_handle handle, void **object)
+{
+    if (FASTALLOC_UNLIKELY_(!pool))
+        return fault_set(FASTALLOC_E_INVALID, "fastalloc_receive: pool is NULL");
+    return fastalloc_receive_inline_(pool, handle, object);
 }
 
 int fastalloc_give(fastalloc_pool *pool, fastalloc_handle handle, uint32_t session)

@@ -57,8 +57,9 @@ bool pool_is_ours(const fastalloc_pool *pool);
 /* Unmaps and releases; says nothing to anybody. */
 void pool_release(fastalloc_pool *pool);
 
-/* The rest of creating, for a pool that is attached: advice, slots initialised ahead of use.  Closes
- * the pool on failure, and destroys it.  Returns 0, FASTALLOC_E_HOOK, or as attach_advise(). */
+/* The rest of creating, for a pool that is attached: advice, slots initialised ahead of use.
+ * Closes the pool on failure, and destroys it.  Returns 0, FASTALLOC_E_HOOK, or as
+ * attach_advise(). */
 int pool_settle(fastalloc_pool *pool, const fastalloc_pool_config *config, struct reason *why);
 
 /* A config as a spec.  Returns 0 or FASTALLOC_E_INVALID, FASTALLOC_E_NAME. */

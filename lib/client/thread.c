@@ -129,7 +129,7 @@ struct thread *thread_self(void)
     return thread;
 }
 
-enum thread_outlook thread_turn(fastalloc_pool *pool, enum cache_want want)
+enum thread_outlook thread_turn_for(fastalloc_pool *pool, enum cache_want want, uint32_t least)
 {
     struct fastalloc_lane_ *lane = fastalloc_lane_of_(&pool->face);
     struct fastalloc_gate_ *gate = lane->gate;
@@ -143,13 +143,18 @@ enum thread_outlook thread_turn(fastalloc_pool *pool, enum cache_want want)
     if (!room)
         return THREAD_BARRED;
     count = shm_load(lane->loaded);
-    if (want == CACHE_ROOM ? count < room : count > 0)
+    if (want == CACHE_ROOM ? count < room && room - count >= least : count >= least)
         return THREAD_SERVED;
-    loaded = cache_turn(&pool->segment, (struct shm_cache *)(void *)gate, want);
+    loaded = cache_turn(&pool->segment, (struct shm_cache *)(void *)gate, want, least);
     if (loaded == CACHE_NONE)
         return THREAD_WANTS;
     lane->loaded = magazine_at(&pool->segment, loaded);
     return THREAD_SERVED;
+}
+
+enum thread_outlook thread_turn(fastalloc_pool *pool, enum cache_want want)
+{
+    return thread_turn_for(pool, want, 1);
 }
 
 /* ------------------------------------------------------------ slow calls */
@@ -204,7 +209,7 @@ static void update_lane(struct thread *thread, fastalloc_pool *pool)
     uint32_t cache = thread->caches[pool->face.lane], loaded;
     struct shm_cache *record;
 
-    lane->gate = NULL;
+    shm_store(&lane->gate, NULL); /* who wants to close the pool reads it too */
     if (!pool->face.lane || cache == THREAD_UNTRIED || cache == THREAD_UNCACHED ||
         lifecycle_is_due(&pool->segment) || segment_state(&pool->segment) != POOL_LIVE ||
         wait_anybody(&pool->segment))
@@ -214,7 +219,7 @@ static void update_lane(struct thread *thread, fastalloc_pool *pool)
     if (loaded == CACHE_NONE)
         return;
     lane->loaded = magazine_at(&pool->segment, loaded);
-    lane->gate = &record->gate;
+    shm_store(&lane->gate, &record->gate);
 }
 
 void thread_end(struct thread *thread, fastalloc_pool *pool)
@@ -303,7 +308,7 @@ bool thread_others_inside_locked(const struct process *process, const fastalloc_
     const struct thread *thread;
 
     for (thread = process->threads; thread; thread = thread->next) {
-        const struct fastalloc_gate_ *gate = thread->lanes[pool->face.lane].gate;
+        const struct fastalloc_gate_ *gate = shm_load(&thread->lanes[pool->face.lane].gate);
 
         if (thread == self)
             continue;

@@ -49,9 +49,9 @@ void thread_end_exchange(struct thread *thread, fastalloc_pool *pool);
 struct thread *thread_begin_briefly(fastalloc_pool *pool, int *error);
 void thread_end_briefly(struct thread *thread);
 
-/* Where the loaded magazine cannot serve.  A lane that is open, with a gate that is not marked, says
- * that the process is attached, the pool allocates, allocating has no more to do than to find a
- * slot, and nobody waits: who changes that marks the gate.  So first the other magazine takes
+/* Where the loaded magazine cannot serve.  A lane that is open, with a gate that is not marked,
+ * says that the process is attached, the pool allocates, allocating has no more to do than to find
+ * a slot, and nobody waits: who changes that marks the gate.  So first the other magazine takes
  * the loaded one's place; and if neither serves, it takes no more than an exchange with a
  * depot.  Like the fast path this may leave the thread in the gate: whatever comes next ends
  * that. */
@@ -61,6 +61,9 @@ enum thread_outlook {
     THREAD_BARRED  /* thread_begin() */
 };
 enum thread_outlook thread_turn(fastalloc_pool *pool, enum cache_want want);
+
+/* The same where the loaded magazine is to serve `least` slots, 1 or more: a run of them. */
+enum thread_outlook thread_turn_for(fastalloc_pool *pool, enum cache_want want, uint32_t least);
 
 /* Who the thread is to the segment; claims a cache where there is none yet. */
 struct actor thread_actor(struct thread *thread, fastalloc_pool *pool);

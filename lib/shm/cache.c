@@ -55,7 +55,8 @@ static void set_previous(struct shm_cache *record, uint32_t magazine, uint64_t w
     shm_store(&record->previous, magazine == CACHE_NONE ? 0 : magazine + 1);
 }
 
-uint32_t cache_turn(struct segment *segment, struct shm_cache *record, enum cache_want want)
+uint32_t cache_turn(struct segment *segment, struct shm_cache *record, enum cache_want want,
+                    uint32_t least)
 {
     uint32_t loaded = shm_load(&record->loaded);
     uint32_t previous = cache_magazine_in(segment, &record->previous), count;
@@ -65,7 +66,7 @@ uint32_t cache_turn(struct segment *segment, struct shm_cache *record, enum cach
     if (previous == CACHE_NONE)
         return CACHE_NONE;
     count = magazine_count(segment, previous);
-    if (want == CACHE_ROOM ? count == segment->geometry.magazine_size : count == 0)
+    if ((want == CACHE_ROOM ? segment->geometry.magazine_size - count : count) < least)
         return CACHE_NONE;
     /* A thief who reads one and then the other could miss what changes places. */
     __atomic_fetch_add(&record->moves, 1, __ATOMIC_SEQ_CST);

@@ -114,12 +114,14 @@ static inline uint32_t cache_previous(const struct segment *segment, const struc
     return cache_magazine_in(segment, &cache_record(segment, actor)->previous);
 }
 
-/* The loaded one is empty, full, or absent, and cannot serve: has the two change places if the
- * previous one can.  Returns the magazine that is loaded then; CACHE_NONE: nothing has changed.
+/* The loaded one is absent or cannot serve: has the two change places if the previous one can,
+ * which is that it has `least` entries, 1 or more, or room for so many.  Returns the magazine that
+ * is loaded then; CACHE_NONE: nothing has changed.
  * Needs no more than a gate that was entered and not marked then, so that what is noted is the
  * cache's: the fast path comes here as it is (client/thread.h). */
 enum cache_want { CACHE_ENTRIES, CACHE_ROOM };
-uint32_t cache_turn(struct segment *segment, struct shm_cache *record, enum cache_want want);
+uint32_t cache_turn(struct segment *segment, struct shm_cache *record, enum cache_want want,
+                    uint32_t least);
 
 /* Makes `magazine`, whose word (the actor's) is `word`, the loaded one; the one
  * loaded before becomes the previous one if there was none.  Returns what was displaced

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * slot: the slot word and all its transitions.  Nobody else writes a slot word,
- * but the inlined fast path (fastalloc/inline.h), which holds `take` and `put`
- * below in the form the compiler likes best.
+ * but the inlined fast path (fastalloc/inline.h) and its runs (client/batch.c), which
+ * hold `take` and `put` below in the form the compiler likes best.
  *
  *   64 bits: generation | 0 | owner (16), the generation where a handle has it: above
  *   the bits of the index, of which there are 16 to 31

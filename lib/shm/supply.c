@@ -25,6 +25,7 @@
 #define PAUSE_FIRST_US 20
 #define PAUSE_LAST_US 2000
 #define ROUND_PATIENCE_US 5000 /* for a depot's lock, in one round */
+#define BRIEF_PATIENCE_US 100  /* before anybody's cache is revoked */
 
 enum outcome {
     FOUND,
@@ -72,7 +73,7 @@ static bool pop_cached(struct segment *segment, const struct actor *actor, uint6
     loaded = cache_loaded(segment, actor);
     popped = loaded != CACHE_NONE && magazine_pop(segment, loaded, actor->session, index);
     if (!popped) {
-        loaded = cache_turn(segment, cache_record(segment, actor), CACHE_ENTRIES);
+        loaded = cache_turn(segment, cache_record(segment, actor), CACHE_ENTRIES, 1);
         popped = loaded != CACHE_NONE && magazine_pop(segment, loaded, actor->session, index);
     }
     if (popped)
@@ -101,7 +102,7 @@ static bool push_cached(struct segment *segment, const struct actor *actor, uint
     cache_enter(segment, actor);
     loaded = cache_loaded(segment, actor);
     if (loaded == CACHE_NONE || magazine_count(segment, loaded) == segment->geometry.magazine_size)
-        loaded = cache_turn(segment, cache_record(segment, actor), CACHE_ROOM);
+        loaded = cache_turn(segment, cache_record(segment, actor), CACHE_ROOM, 1);
     if (loaded == CACHE_NONE && cache_loaded(segment, actor) == CACHE_NONE)
         loaded = load_fresh(segment, actor);
     if (loaded != CACHE_NONE)
@@ -352,6 +353,20 @@ static enum outcome take_beyond(struct segment *segment, const struct actor *act
     return depots;
 }
 
+/* As take_beyond(), waiting for none but where depots that have some are all locked: their holders
+ * are mostly done sooner than a revocation, which would empty everybody's caches into them. */
+static enum outcome take_beyond_briefly(struct segment *segment, const struct actor *actor,
+                                        uint64_t *index)
+{
+    enum outcome outcome = take_beyond(segment, actor, NULL, index);
+    struct timespec deadline;
+
+    if (outcome != CONTENDED)
+        return outcome;
+    deadline = lock_deadline(BRIEF_PATIENCE_US);
+    return take_from_depots(segment, actor, &deadline, index);
+}
+
 /* A look at all ordinary sources. */
 static enum outcome take_ordinary(struct segment *segment, const struct actor *actor,
                                   const struct timespec *deadline, uint64_t *index)
@@ -432,7 +447,7 @@ int supply_alloc(struct segment *segment, const struct actor *actor, uint64_t pa
     if (has_cache(actor) && pop_cached(segment, actor, &found)) {
         error = 0;
     } else {
-        if (take_beyond(segment, actor, NULL, &found) == FOUND)
+        if (take_beyond_briefly(segment, actor, &found) == FOUND)
             error = 0;
         else
             error = insist(segment, actor, patience_us, &found);

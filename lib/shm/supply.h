@@ -3,9 +3,9 @@
  * supply: what alloc and free do when the loaded magazine cannot serve.
  *
  * Order of resort of an allocation: the previous magazine, the own depot, the
- * other depots, slots never used, returned slots, other threads' caches
- * (revoke.h).  Of a free: the previous magazine, an empty one from a depot or
- * never used, and last the return bitmap: a free never fails for want of room
+ * other depots, slots never used, returned slots, depots that were locked (waiting a
+ * moment), other threads' caches (revoke.h).  Of a free: the previous magazine, an empty one from a
+ * depot or never used, and last the return bitmap: a free never fails for want of room
  * and never waits.
  *
  * A thread without a cache (a pool too small for magazines, more threads than

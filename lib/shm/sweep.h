@@ -26,7 +26,8 @@ struct sweep_result {
 
 /* Sweeps a session that cannot touch the segment any more (its fence is open).
  * Its state becomes DYING, then RETIRED.  Wakes waiters, and the heir.  Costs one
- * pass over the magazine words and one over the slot words: about a millisecond for a million slots. */
+ * pass over the magazine words and one over the slot words: about a millisecond for a million
+ * slots. */
 void sweep_session(struct segment *segment, uint32_t session, const struct sweep_policy *policy,
                    struct sweep_result *result);
 

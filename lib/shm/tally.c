@@ -184,6 +184,8 @@ void tally_peak(struct segment *segment, bool exactly)
 
     if (!geometry->magazine_size) {
         used = survey_used(segment);
+        if (used <= peak)
+            return;
         idle = bitmap_count(segment);
         tally_raise_peak(segment, used > idle ? used - idle : 0);
         return;

@@ -1,322 +1,274 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench: measures the implementations against each other, prints a table, and writes
- * bench-results.json ($BENCH_RESULTS names another file).
+ * bench: measures fastalloc and its peers against each other, prints tables, and writes
+ * bench-results.json.
  *
- *     bench                       measures; quicker with BENCH_QUICK=1
- *     bench deaths                only what a death costs
- *     bench IMPL WORKLOAD COUNT   runs one loop, untimed (for instructions.sh)
- *
- * Then what a death costs (deaths.h), not pinned.
- *
- * One thread on one processor.  Each repeat measures everything once, in turn, so that
- * a change of the clock or of the neighbours meets all alike; medians are compared.
+ * Each implementation runs in a worker process of its own (worker.h); what is measured is the
+ * suite's (suite.h), how is run's (run.h).
  */
-#include "deaths.h"
-#include "implementations.h"
+#include "goals.h"
+#include "machine.h"
+#include "results.h"
+#include "roster.h"
+#include "run.h"
+#include "table.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <jansson.h>
-#include <math.h>
-#include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
-#include <time.h>
-#include <unistd.h>
 
 #define REPEATS 9
 #define REPEATS_QUICK 5
-#define RUN_NS 150e6 /* of one loop */
-#define RUN_QUICK_NS 50e6
-#define COUNT_FIRST 10000u
-#define DEATH_REPEATS 21
+#define REPEATS_MAX 999
+#define TIMEOUT_S 90
+#define INTERRUPTED 130
+#define BUSY 0.7 /* a load that is not ours */
 
-struct result {
-    double ns[REPEATS]; /* per alloc and free, sorted in the end */
-    double median;
-    size_t count; /* of one loop */
+struct options {
+    struct run_options run;
+    const char *path, *counts;
 };
 
-static struct result results[IMPLEMENTATIONS][WORKLOADS];
-static void *states[IMPLEMENTATIONS];
-static double deaths[DEATHS][DEATH_REPEATS]; /* ms, sorted in the end */
-
-/* --------------------------------------------------------------- measuring */
-
-static double now_ns(void)
+static void print_help(FILE *out)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+    fputs(
+        "Usage: bench [OPTION]...\n"
+        "Measures fastalloc and its peers, each in turn, prints tables of the medians, and\n"
+        "writes them to a file.  What is not installed is left out.\n"
+        "\n"
+        "  -o, --only PATTERN[,...]   only these workloads, or groups\n"
+        "  -i, --impl PATTERN[,...]   only these implementations\n"
+        "  -q, --quick                less of everything (also: BENCH_QUICK=1)\n"
+        "  -r, --repeats N            how often each is measured (9; quick: 5)\n"
+        "  -b, --brief                each once, as short as it goes: only to see that it works\n"
+        "  -t, --timeout SECONDS      how long one measurement may take at most (90)\n"
+        "  -c, --cpu N                the processor of single threads (the last there is)\n"
+        "  -w, --write FILE           instead of bench-results.json (also: BENCH_RESULTS)\n"
+        "  -n, --counts FILE          shows these counts of instructions too: see instructions.sh\n"
+        "  -l, --list                 shows what can be measured\n"
+        "  -h, --help                 shows this\n"
+        "\n"
+        "Patterns are those of file names: \"pair*\", \"fastalloc-*\".\n"
+        "Exits with status 0, or 1 when something that should have been measured failed.\n",
+        out);
 }
 
-static double measure(int impl, int workload, size_t count)
+static void print_lists(void)
 {
-    double began = now_ns();
+    const struct contender *contender;
+    const struct workload *workload;
+    size_t i;
 
-    implementations[impl].run[workload](states[impl], count);
-    return (now_ns() - began) / (double)count;
-}
-
-static cpu_set_t every;
-
-/* Keeps to the processor it runs on, until unpin().  -1 where that is not allowed. */
-static int pin(void)
-{
-    int cpu = sched_getcpu();
-    cpu_set_t one;
-
-    if (cpu < 0 || sched_getaffinity(0, sizeof every, &every))
-        return -1;
-    CPU_ZERO(&one);
-    CPU_SET(cpu, &one);
-    return sched_setaffinity(0, sizeof one, &one) ? -1 : cpu;
-}
-
-static void unpin(void)
-{
-    if (CPU_COUNT(&every))
-        sched_setaffinity(0, sizeof every, &every);
-}
-
-static void show_progress(int done, int all)
-{
-    if (!isatty(2))
-        return;
-    if (done < all)
-        fprintf(stderr, "\rbench: %d of %d", done, all);
-    else
-        fprintf(stderr, "\r%20s\r", "");
-}
-
-/* Warms everything up, and finds loops of about `run_ns`, of whole batches. */
-static void calibrate(double run_ns)
-{
-    int impl, workload;
-
-    for (impl = 0; impl < IMPLEMENTATIONS; impl++)
-        for (workload = 0; workload < WORKLOADS; workload++) {
-            struct result *result = &results[impl][workload];
-            double ns = measure(impl, workload, COUNT_FIRST);
-
-            ns = measure(impl, workload, (size_t)(run_ns / 4 / ns) / 100 * 100 + 100);
-            result->count = (size_t)(run_ns / ns) / 100 * 100 + 100;
-        }
-}
-
-static int compare(const void *left, const void *right)
-{
-    double l = *(const double *)left, r = *(const double *)right;
-
-    return (l > r) - (l < r);
-}
-
-static void measure_all(int repeats)
-{
-    int repeat, impl, workload, done = 0, all = repeats * IMPLEMENTATIONS * WORKLOADS;
-
-    for (repeat = 0; repeat < repeats; repeat++)
-        for (workload = 0; workload < WORKLOADS; workload++)
-            for (impl = 0; impl < IMPLEMENTATIONS; impl++) {
-                struct result *result = &results[impl][workload];
-
-                show_progress(done++, all);
-                result->ns[repeat] = measure(impl, workload, result->count);
-            }
-    show_progress(all, all);
-    for (impl = 0; impl < IMPLEMENTATIONS; impl++)
-        for (workload = 0; workload < WORKLOADS; workload++) {
-            struct result *result = &results[impl][workload];
-
-            qsort(result->ns, (size_t)repeats, sizeof *result->ns, compare);
-            result->median = result->ns[repeats / 2];
-        }
-}
-
-static void measure_deaths(void)
-{
-    int death, repeat, done = 0;
-
-    for (repeat = 0; repeat < DEATH_REPEATS; repeat++)
-        for (death = 0; death < DEATHS; death++) {
-            show_progress(done++, DEATHS * DEATH_REPEATS);
-            deaths[death][repeat] = death_measure((enum death)death);
-        }
-    show_progress(done, done);
-    for (death = 0; death < DEATHS; death++)
-        qsort(deaths[death], DEATH_REPEATS, sizeof *deaths[death], compare);
-    death_end();
-}
-
-/* --------------------------------------------------------------- reporting */
-
-static double ratio(int impl, int workload)
-{
-    return results[impl][workload].median / results[IMPLEMENTATION_MALLOC][workload].median;
-}
-
-static void print_table(int repeats)
-{
-    int impl, workload;
-
-    printf("%u-byte objects, one thread; ns per alloc and free: median (min-max), and its ratio "
-           "to malloc's\n\n%-18s",
-           BENCH_OBJECT_SIZE, "");
-    for (workload = 0; workload < WORKLOADS; workload++)
-        printf("  %-26s", workload_names[workload]);
-    printf("  %s\n", "geometric mean");
-    for (impl = 0; impl < IMPLEMENTATIONS; impl++) {
-        double product = 1;
-
-        printf("%-18s", implementations[impl].name);
-        for (workload = 0; workload < WORKLOADS; workload++) {
-            const struct result *result = &results[impl][workload];
-            char range[32];
-
-            snprintf(range, sizeof range, "(%.2f-%.2f)", result->ns[0], result->ns[repeats - 1]);
-            printf("  %6.2f %-14s %4.2f", result->median, range, ratio(impl, workload));
-            product *= ratio(impl, workload);
-        }
-        printf("   %14.2f\n", cbrt(product));
+    puts("workloads (* in a quick run too):");
+    for (i = 0; (workload = suite_at(i)); i++) {
+        if (i == 0 || strcmp(suite_at(i - 1)->group, workload->group) != 0)
+            printf("\n  %s\n", workload->group);
+        printf("  %c %-22s %-9s %s\n", workload->quick ? '*' : ' ', workload->name, workload->unit,
+               workload->meaning);
     }
+    puts("\nimplementations:\n");
+    for (i = 0; (contender = roster_at(i)); i++)
+        printf("    %-22s %s%s\n", contender->name, contender->package ? "needs " : "",
+               contender->package ? contender->package : "");
 }
 
-static void print_deaths(void)
-{
-    int death;
-
-    printf("\nms after a death: median (min-max)\n\n");
-    for (death = 0; death < DEATHS; death++)
-        printf("%-18s  %6.3f (%.3f-%.3f)  %s\n", death_names[death],
-               deaths[death][DEATH_REPEATS / 2], deaths[death][0], deaths[death][DEATH_REPEATS - 1],
-               death_texts[death]);
-}
-
-/* The rest of the first line of a file that begins with `key`, or "". */
-static void read_line(const char *path, const char *key, char *value, size_t size)
-{
-    FILE *file = fopen(path, "re");
-    char line[512];
-
-    *value = '\0';
-    while (file && !*value && fgets(line, sizeof line, file)) {
-        if (strncmp(line, key, strlen(key)))
-            continue;
-        line[strcspn(line, "\n")] = '\0';
-        snprintf(value, size, "%s", line + strlen(key) + strspn(line + strlen(key), " \t:"));
-    }
-    if (file)
-        fclose(file);
-}
-
-static json_t *describe_machine(int cpu)
-{
-    char model[256], governor[64], path[96];
-    json_t *machine;
-    struct utsname name;
-
-    uname(&name);
-    read_line("/proc/cpuinfo", "model name", model, sizeof model);
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpufreq/scaling_governor",
-             cpu < 0 ? 0 : cpu);
-    read_line(path, "", governor, sizeof governor);
-    machine = json_pack("{s:s, s:i, s:s, s:s, s:i}", "cpu", *model ? model : name.machine, "cores",
-                        (int)sysconf(_SC_NPROCESSORS_ONLN), "kernel", name.release, "compiler",
-#ifdef __clang__
-                        __VERSION__,
-#else
-                        "gcc " __VERSION__,
-#endif
-                        "pinned_to", cpu);
-    if (machine && *governor)
-        json_object_set_new(machine, "governor", json_string(governor));
-    return machine;
-}
-
-static void add_result(json_t *list, const char *impl, const char *workload, const char *unit,
-                       double median, double min, double max, int repeats)
-{
-    json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:f, s:f, s:f, s:i}", "impl", impl,
-                                          "workload", workload, "unit", unit, "median", median,
-                                          "min", min, "max", max, "repeats", repeats));
-}
-
-static int write_results(const char *path, int cpu, int repeats)
-{
-    json_t *root = json_object(), *list = json_array();
-    int impl, workload, death, failed;
-
-    for (impl = 0; impl < IMPLEMENTATIONS; impl++)
-        for (workload = 0; workload < WORKLOADS; workload++) {
-            const struct result *result = &results[impl][workload];
-
-            add_result(list, implementations[impl].name, workload_names[workload], "ns",
-                       result->median, result->ns[0], result->ns[repeats - 1], repeats);
-        }
-    for (death = 0; death < DEATHS; death++)
-        add_result(list, "fastalloc", death_names[death], "ms", deaths[death][DEATH_REPEATS / 2],
-                   deaths[death][0], deaths[death][DEATH_REPEATS - 1], DEATH_REPEATS);
-    json_object_set_new(root, "machine", describe_machine(cpu));
-    json_object_set_new(root, "results", list);
-    failed = json_dump_file(root, path, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-    json_decref(root);
-    if (failed)
-        fprintf(stderr, "bench: cannot write %s: %s\n", path, strerror(errno));
-    return failed;
-}
-
-/* --------------------------------------------------------------- together */
-
-static int run_one(char **arguments)
+/* A number of an option; ends the program where it is none. */
+static int number_of(const char *option, const char *text, int least, int most)
 {
     char *end;
-    unsigned long count = strtoul(arguments[2], &end, 10);
-    int impl, workload;
+    long number = strtol(text, &end, 10);
 
-    for (impl = 0; impl < IMPLEMENTATIONS; impl++)
-        for (workload = 0; workload < WORKLOADS; workload++)
-            if (!strcmp(arguments[0], implementations[impl].name) &&
-                !strcmp(arguments[1], workload_names[workload]) && *end == '\0') {
-                states[impl] = implementations[impl].start();
-                implementations[impl].run[workload](states[impl], count);
-                return EXIT_SUCCESS;
-            }
-    fprintf(stderr, "bench: no such implementation, workload or count: %s %s %s\n", arguments[0],
-            arguments[1], arguments[2]);
-    return 2;
+    if (end == text || *end || number < least || number > most) {
+        fprintf(stderr, "bench: --%s takes a number from %d to %d, not \"%s\"\n", option, least,
+                most, text);
+        exit(2);
+    }
+    return (int)number;
+}
+
+/* A pattern that nothing answers to is a mistake. */
+static void check_selection(const struct options *options)
+{
+    size_t i;
+
+    for (i = 0; suite_at(i) && !run_wants_workload(&options->run, suite_at(i)); i++)
+        ;
+    if (!suite_at(i)) {
+        fprintf(stderr, "bench: no workload is called \"%s\": see bench --list\n",
+                options->run.workloads);
+        exit(2);
+    }
+    for (i = 0; roster_at(i) && !run_wants_implementation(&options->run, roster_at(i)->name); i++)
+        ;
+    if (!roster_at(i)) {
+        fprintf(stderr, "bench: no implementation is called \"%s\": see bench --list\n",
+                options->run.implementations);
+        exit(2);
+    }
+}
+
+static void read_options(struct options *options, int argc, char **argv)
+{
+    static const struct option longs[] = {
+        {"only", required_argument, NULL, 'o'},   {"impl", required_argument, NULL, 'i'},
+        {"quick", no_argument, NULL, 'q'},        {"repeats", required_argument, NULL, 'r'},
+        {"brief", no_argument, NULL, 'b'},        {"timeout", required_argument, NULL, 't'},
+        {"cpu", required_argument, NULL, 'c'},    {"write", required_argument, NULL, 'w'},
+        {"counts", required_argument, NULL, 'n'}, {"list", no_argument, NULL, 'l'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+    };
+    const char *quick = getenv("BENCH_QUICK"), *path = getenv("BENCH_RESULTS");
+    int option;
+
+    *options = (struct options){.path = path && *path ? path : "bench-results.json"};
+    options->run.quick = quick && *quick && strcmp(quick, "0") != 0;
+    options->run.cpu = machine_processor();
+    options->run.timeout_s = TIMEOUT_S;
+    while ((option = getopt_long(argc, argv, "o:i:qr:bt:c:w:n:lh", longs, NULL)) != -1)
+        switch (option) {
+        case 'o':
+            options->run.workloads = optarg;
+            break;
+        case 'i':
+            options->run.implementations = optarg;
+            break;
+        case 'q':
+            options->run.quick = true;
+            break;
+        case 'r':
+            options->run.repeats = number_of("repeats", optarg, 1, REPEATS_MAX);
+            break;
+        case 'b':
+            options->run.brief = true;
+            break;
+        case 't':
+            options->run.timeout_s = number_of("timeout", optarg, 1, 3600);
+            break;
+        case 'c':
+            options->run.cpu = number_of("cpu", optarg, 0, 4095);
+            break;
+        case 'w':
+            options->path = optarg;
+            break;
+        case 'n':
+            options->counts = optarg;
+            break;
+        case 'l':
+            print_lists();
+            exit(EXIT_SUCCESS);
+        case 'h':
+            print_help(stdout);
+            exit(EXIT_SUCCESS);
+        default:
+            print_help(stderr);
+            exit(2);
+        }
+    if (optind < argc) {
+        fprintf(stderr, "bench: what is \"%s\"?  See bench --help\n", argv[optind]);
+        exit(2);
+    }
+    if (options->run.brief)
+        options->run.repeats = 1;
+    if (!options->run.repeats)
+        options->run.repeats = options->run.quick ? REPEATS_QUICK : REPEATS;
+    check_selection(options);
+}
+
+/* "IMPLEMENTATION WORKLOAD COUNT" a line. */
+static void read_counts(struct results *results, const char *path)
+{
+    FILE *file = fopen(path, "re");
+    char name[64], workload[48];
+    double count;
+
+    if (!file) {
+        fprintf(stderr, "bench: cannot read %s: %s\n", path, strerror(errno));
+        exit(2);
+    }
+    while (fscanf(file, "%63s %47s %lf", name, workload, &count) == 3)
+        if (roster_find(name))
+            results_add_instructions(results, roster_find(name)->name, workload, count);
+    fclose(file);
+}
+
+static json_t *options_json(const struct run_options *options)
+{
+    json_t *object = json_pack("{s:b, s:b, s:i}", "quick", options->quick, "brief", options->brief,
+                               "repeats", options->repeats);
+
+    if (options->workloads)
+        json_object_set_new(object, "only", json_string(options->workloads));
+    if (options->implementations)
+        json_object_set_new(object, "impl", json_string(options->implementations));
+    return object;
+}
+
+static void print_machine(json_t *machine, const struct run_options *options)
+{
+    double load = json_real_value(json_object_get(machine, "load_before"));
+
+    printf("%s, %d cores, Linux %s, %s; single threads on processor %d; %d repeats\n",
+           json_string_value(json_object_get(machine, "cpu")),
+           (int)json_integer_value(json_object_get(machine, "cores")),
+           json_string_value(json_object_get(machine, "kernel")),
+           json_string_value(json_object_get(machine, "compiler")), options->cpu, options->repeats);
+    fflush(stdout);
+    if (load > BUSY && !options->brief)
+        fprintf(stderr, "bench: the machine is busy (load %.1f): do not believe these times\n",
+                load);
+}
+
+/* Prints and writes what was measured.  Returns whether that went well. */
+static bool report(const struct options *options, json_t *root, struct results *results)
+{
+    if (!results->count) {
+        fprintf(stderr, "bench: nothing was measured\n");
+        return false;
+    }
+    if (options->run.brief)
+        printf("%zu figures\n", results->count);
+    else {
+        table_print(results, stdout);
+        json_object_set_new(root, "ratios", goals_report(results, stdout));
+    }
+    json_object_set_new(root, "results", results_json(results));
+    if (json_dump_file(root, options->path, JSON_INDENT(2) | JSON_REAL_PRECISION(6))) {
+        fprintf(stderr, "bench: cannot write %s: %s\n", options->path, strerror(errno));
+        return false;
+    }
+    printf("\nwritten to %s\n", options->path);
+    return true;
 }
 
 int main(int argc, char **argv)
 {
-    const char *quick = getenv("BENCH_QUICK"), *path = getenv("BENCH_RESULTS");
-    bool hurry = quick && *quick && strcmp(quick, "0") != 0;
-    int repeats = hurry ? REPEATS_QUICK : REPEATS, cpu, impl;
+    json_t *versions = json_array(), *left_out = json_array(), *failures = json_array(), *root;
+    struct results results = {0};
+    struct options options;
+    int status;
 
-    if (argc == 4)
-        return run_one(argv + 1);
-    if (argc == 2 && !strcmp(argv[1], "deaths")) {
-        measure_deaths();
-        print_deaths();
-        return EXIT_SUCCESS;
-    }
-    if (argc != 1) {
-        fprintf(stderr, "Usage: bench [deaths | IMPLEMENTATION WORKLOAD COUNT]\n");
-        return 2;
-    }
-    cpu = pin();
-    for (impl = 0; impl < IMPLEMENTATIONS; impl++)
-        states[impl] = implementations[impl].start();
-    calibrate(hurry ? RUN_QUICK_NS : RUN_NS);
-    measure_all(repeats);
-    print_table(repeats);
-    unpin();
-    measure_deaths();
-    print_deaths();
-    return write_results(path ? path : "bench-results.json", cpu, repeats) ? EXIT_FAILURE
-                                                                           : EXIT_SUCCESS;
+    read_options(&options, argc, argv);
+    /* A worker that has died is seen when its answer is read. */
+    signal(SIGPIPE, SIG_IGN);
+    root = json_pack("{s:o, s:o, s:o, s:o, s:o}", "machine", machine_json(options.run.cpu),
+                     "options", options_json(&options.run), "versions", versions, "left_out",
+                     left_out, "failures", failures);
+    print_machine(json_object_get(root, "machine"), &options.run);
+    if (options.counts)
+        read_counts(&results, options.counts);
+    if (!run_all(&options.run, &results, versions, left_out, failures)) {
+        fprintf(stderr, "bench: interrupted: nothing was written\n");
+        status = INTERRUPTED;
+    } else if (report(&options, root, &results) && !json_array_size(failures))
+        status = EXIT_SUCCESS;
+    else
+        status = EXIT_FAILURE;
+    json_decref(root);
+    results_free(&results);
+    return status;
 }

@@ -37,8 +37,8 @@ struct crash_scene {
 void crash_find(struct crash_verdict *verdict, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Plays the scene and prints its line of the table; what was broken goes to stderr.  Returns how many
- * of the deaths left something broken: crash_require_none(), when the stage is cleared. */
+/* Plays the scene and prints its line of the table; what was broken goes to stderr.  Returns how
+ * many of the deaths left something broken: crash_require_none(), when the stage is cleared. */
 unsigned crash_play(const struct crash_scene *scene);
 void crash_require_none(const char *name, unsigned broken);
 

@@ -14,9 +14,14 @@
 #include "shm/survey.h"
 #include "tests/support/pool.h"
 
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* ---------------------------------------------------------------- the survivor */
 
@@ -122,6 +127,27 @@ static void act(void *argument)
     family->operation->act(family);
 }
 
+/* The other is gone when the doomed dies, and is swept with it. */
+static void meet(void *argument)
+{
+    struct family *family = argument;
+    int status;
+    pid_t child;
+
+    if (!family->operation->meet)
+        return;
+    fflush(NULL);
+    child = fork();
+    TEST_REQUIRE(child >= 0, "fork fails");
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        family->operation->meet(family);
+        _exit(0);
+    }
+    TEST_REQUIRE(waitpid(child, &status, 0) == child && status == 0,
+                 "who met the doomed ended with 0x%x", status);
+}
+
 /* All of it but the guard page, which is in front of the objects, and nobody reads. */
 static const void *memory(void *argument, size_t *size)
 {
@@ -180,6 +206,7 @@ void family_play(const struct family_operation *operation)
         .act = {.enter = enter, .run = act, .argument = family, .memory = memory},
         .variants = 1,
         .set = set,
+        .meet = meet,
         .judge = judge,
     };
     unsigned broken;

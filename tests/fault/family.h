@@ -39,6 +39,8 @@ struct family_operation {
     void (*prepare)(struct family *);       /* in the parent, once; or NULL */
     void (*enter)(void *family);            /* of the doomed, before the act; or NULL */
     void (*act)(void *family);
+    void (*meet)(
+        struct family *); /* in another child, while the doomed stands at its point; or NULL */
     /* In the survivor, which is attached, before anything is counted; or NULL. */
     void (*survive)(struct family *family, struct crash_verdict *verdict);
     uint64_t may_keep; /* slots that may have got an owner who lives: given, inherited */

@@ -162,6 +162,20 @@ static void act_adopt(void *argument)
     fastalloc_adopt(family->pool, family->parents[family->held]);
 }
 
+/* A slot of the parent's that it takes for lost. */
+static void prepare_given_up(struct family *family)
+{
+    family_hold(family, 1);
+    family->held--;
+}
+
+static void act_free_anothers(void *argument)
+{
+    struct family *family = argument;
+
+    fastalloc_free(family->pool, family->parents[family->held]);
+}
+
 static void act_give(void *argument)
 {
     struct family *family = argument;
@@ -221,6 +235,16 @@ static void survive_left(struct family *family, struct crash_verdict *verdict)
         if (handles[i] && fastalloc_adopt(family->pool, handles[i]) == 0 &&
             fastalloc_free(family->pool, handles[i]))
             crash_find(verdict, "what was adopted is not mine: %s", fastalloc_last_error());
+}
+
+/* Adopts what it can of the doomed's, and frees that. */
+static void adopt_and_free_all(struct family *family)
+{
+    size_t i;
+
+    for (i = 0; i < family->count; i++)
+        if (fastalloc_adopt(family->pool, family->handles[i]) == 0)
+            fastalloc_free(family->pool, family->handles[i]);
 }
 
 /* ------------------------------------------------------- others' deaths */
@@ -340,6 +364,27 @@ static void act_shrink(void *argument)
     fastalloc_pool_shrink(family->pool, FAMILY_SLOTS, &now);
 }
 
+/* ------------------------------------------------------------ small pools */
+
+static void shape_small(fastalloc_pool_config *config)
+{
+    config->capacity = 100;
+}
+
+static void act_alloc(void *argument)
+{
+    struct family *family = argument;
+
+    fastalloc_alloc(family->pool, &family->handles[family->count], NULL);
+}
+
+static void act_free(void *argument)
+{
+    struct family *family = argument;
+
+    fastalloc_free(family->pool, family->handles[0]);
+}
+
 /* ---------------------------------------------------------------- forks */
 
 static void act_fork_detach(void *argument)
@@ -361,6 +406,12 @@ const struct family_operation client_operations[] = {
     {.name = "client: reset of statistics", .enter = enter_with_some, .act = act_reset},
     {.name = "client: free of a batch", .enter = enter_with_many, .act = act_free_batch},
     {
+        .name = "client: free of a batch, adopted meanwhile",
+        .enter = enter_with_many,
+        .act = act_free_batch,
+        .meet = adopt_and_free_all,
+    },
+    {
         .name = "client: thread exit",
         .prepare = prepare_exits,
         .enter = enter_with_some,
@@ -374,6 +425,32 @@ const struct family_operation client_operations[] = {
         .enter = enter_with_some,
         .act = act_adopt,
         .survive = survive_left,
+    },
+    {
+        .name = "client: adopt of another's slot",
+        .prepare = prepare_given_up,
+        .enter = enter_with_some,
+        .act = act_adopt,
+        .may_keep = 1,
+    },
+    {
+        .name = "client: free of another's slot",
+        .prepare = prepare_given_up,
+        .enter = enter_with_some,
+        .act = act_free_anothers,
+        .may_keep = 1,
+    },
+    {
+        .name = "client: alloc in a small pool",
+        .shape = shape_small,
+        .enter = enter_with_some,
+        .act = act_alloc,
+    },
+    {
+        .name = "client: free in a small pool",
+        .shape = shape_small,
+        .enter = enter_with_some,
+        .act = act_free,
     },
     {.name = "client: give", .enter = enter_with_some, .act = act_give, .may_keep = 1},
     {

@@ -82,8 +82,8 @@ static void prepare_dead_uncached(struct stage *stage)
     slot_take(segment, words[words[0]], segment->words[words[words[0]]], DEAD);
 }
 
-/* A session died in a free and was swept: its magazine lies in the doomed's depot, with fewer entries than the
- * dead one's count says. */
+/* A session died in a free and was swept: its magazine lies in the doomed's depot, with fewer
+ * entries than the dead one's count says. */
 static void prepare_swept(struct stage *stage)
 {
     uint64_t index;

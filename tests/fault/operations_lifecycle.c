@@ -4,8 +4,8 @@
  * than that: the program's functions, wiping, frees that decide.
  *
  * The doomed's functions note how far they come.  The survivor gets every slot, and its
- * functions compare: who died with a slot is told to the next, and who freed it, or never had it, is
- * not; what is handed out is initialised; what was to be wiped is zero.  (Between a function's
+ * functions compare: who died with a slot is told to the next, and who freed it, or never had it,
+ * is not; what is handed out is initialised; what was to be wiped is zero.  (Between a function's
  * last act and its being noted that it has returned there are some instructions: deaths
  * there may be told either way.)
  */

@@ -33,8 +33,7 @@ void api_require_failure(int got, int code, const char *call, const char *const 
 void api_require_ok(int got, const char *call)
 {
     if (got != 0)
-        ck_abort_msg("%s returned %s: %s", call, fastalloc_error_name(got),
-                     fastalloc_last_error());
+        ck_abort_msg("%s returned %s: %s", call, fastalloc_error_name(got), fastalloc_last_error());
 }
 
 /* ------------------------------------------------------------------- pools */

@@ -195,9 +195,11 @@ START_TEST(closing_gives_back_what_was_held)
     fastalloc_pool *stays = connected_create("shared"),
                    *goes = connected_open_again(client, "shared");
     fastalloc_handle handles[300];
+    void *object = NULL;
 
     ck_assert_uint_eq(api_fill(goes, handles, 300), 300);
-    require_ok(fastalloc_adopt(stays, handles[7]));
+    require_ok(fastalloc_receive(stays, handles[7], &object));
+    ck_assert_ptr_eq(object, fastalloc_get(stays, handles[7]));
     require_ok(fastalloc_give(goes, handles[8], fastalloc_pool_session(stays)));
     require_ok(fastalloc_pool_close(goes));
     ck_assert(api_allocated_becomes(stays, 2));

@@ -459,8 +459,7 @@ START_TEST(a_given_slot_belongs_to_the_receiver_and_dies_with_it)
     require_allocated_soon(299);
     handle = alloc_soon();
     /* And the dead one is given nothing more. */
-    require_failure(fastalloc_give(pool, handle, receiver), FASTALLOC_E_SESSION, "give",
-                    "forked");
+    require_failure(fastalloc_give(pool, handle, receiver), FASTALLOC_E_SESSION, "give", "forked");
     ck_assert_ptr_nonnull(fastalloc_get(pool, handle));
     require_ok(fastalloc_free(pool, handle));
     end(_i);

@@ -242,17 +242,15 @@ END_TEST
 static const struct {
     size_t size, capacity, alignment;
 } shapes[] = {
-    {1, 1, 0},        {1, 255, 0},     {3, 256, 0},      {24, 1000, 0},
-    {64, 1024, 64},   {100, 4096, 32}, {65, 5000, 64},   {10240, 1000, 0},
-    {16, 32768, 16},  {4096, 300, 4096}, {1, 300, 4096}, {5000, 64, 4096},
-    {7, 40000, 2},
+    {1, 1, 0},       {1, 255, 0},      {3, 256, 0},      {24, 1000, 0},   {64, 1024, 64},
+    {100, 4096, 32}, {65, 5000, 64},   {10240, 1000, 0}, {16, 32768, 16}, {4096, 300, 4096},
+    {1, 300, 4096},  {5000, 64, 4096}, {7, 40000, 2},
 };
 #define SHAPES (sizeof shapes / sizeof *shapes)
 
 static fastalloc_pool *make_shape(int shape)
 {
-    fastalloc_pool_config config = api_config("shape", shapes[shape].size,
-                                              shapes[shape].capacity);
+    fastalloc_pool_config config = api_config("shape", shapes[shape].size, shapes[shape].capacity);
     fastalloc_pool *pool;
 
     config.alignment = shapes[shape].alignment;
@@ -331,8 +329,7 @@ START_TEST(a_million_slots)
     size_t i;
 
     ck_assert_uint_eq(api_fill(pool, handles, count), count);
-    require_failure(fastalloc_alloc(pool, handles, NULL), FASTALLOC_E_EXHAUSTED,
-                    "1000000/1000000");
+    require_failure(fastalloc_alloc(pool, handles, NULL), FASTALLOC_E_EXHAUSTED, "1000000/1000000");
     for (i = 0; i < count; i++) {
         object = fastalloc_get(pool, handles[i]);
         object[0] = i;
@@ -561,8 +558,8 @@ START_TEST(a_batch_is_allocated_whole_or_not_at_all)
     require_ok(fastalloc_alloc_batch(pool, capacity, handles, objects));
     for (i = 0; i < capacity; i++)
         ck_assert_ptr_eq(fastalloc_get(pool, handles[i]), objects[i]);
-    require_failure(fastalloc_alloc_batch(pool, 1, handles + capacity, NULL),
-                    FASTALLOC_E_EXHAUSTED, "exhausted");
+    require_failure(fastalloc_alloc_batch(pool, 1, handles + capacity, NULL), FASTALLOC_E_EXHAUSTED,
+                    "exhausted");
     require_ok(fastalloc_free_batch(pool, 0, NULL, &freed));
     ck_assert_uint_eq(freed, 0);
     require_ok(fastalloc_free_batch(pool, capacity, handles, &freed));

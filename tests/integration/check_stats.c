@@ -200,7 +200,7 @@ END_TEST
 START_TEST(the_peak_is_documented)
 {
     static const size_t capacities[] = {100, 255, 300, 3000, 6000};
-    static const size_t magazines[] = {0, 0, 15, 31, 63};
+    static const size_t magazines[] = {0, 0, 15, 63, 127};
     size_t c, k, n;
 
     for (c = 0; c < 5; c++) {

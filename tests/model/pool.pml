@@ -61,7 +61,7 @@ bool flag[SLOTS];
 byte bump;
 
 /* Cache records, by session; magazines there are index + 1. */
-bool busy[CLIENTS + 1], buffered[CLIENTS + 1], revoked[CLIENTS + 1];
+bool busy[CLIENTS + 1], buffered[CLIENTS + 1], marked[CLIENTS + 1];
 byte loaded[CLIENTS + 1], loaded_turn[CLIENTS + 1];
 byte previous[CLIENTS + 1], previous_turn[CLIENTS + 1];
 bool working[CLIENTS + 1], dying[CLIENTS + 1]; /* begun != ended; state */
@@ -132,10 +132,10 @@ byte has[SLOTS], freeing[SLOTS], told[SLOTS]; /* user, who is in a free of it, g
 inline enter()
 {
     BUSY;
-    STEP(ok = revoked[me]);
+    STEP(ok = marked[me]);
     if
     :: ok ->
-       STORE(revoked[me] = false);
+       STORE(marked[me] = false);
 #ifdef MUTANT_MAGAZINES_BEFORE_THE_GATE
        KEEP(loaded, loaded_turn);
        KEEP(previous, previous_turn);
@@ -218,17 +218,38 @@ inline fresh_magazine()
     od
 }
 
-inline swap()
+/* cache_turn(): the two change places if the previous one is `able`. */
+inline change_places(able)
 {
     if
-    :: (loaded[me] && count[loaded[me] - 1]) || (previous[me] && count[previous[me] - 1]) -> MOVES
+    :: previous[me] ->
+       STEP(ok = (able));
+       if
+       :: ok ->
+          MOVES;
+          atomic { x = loaded[me]; t = loaded_turn[me] };
+          SET(loaded, loaded_turn, previous[me], previous_turn[me]);
+          SET(previous, previous_turn, x, t);
+          x = 0; t = 0
+       :: else
+       fi
+    :: else -> ok = false
+    fi;
+    ok = false
+}
+
+/* thread_turn(): in the gate still, and not marked even now. */
+inline change_places_at_once(able)
+{
+    STEP(ok = marked[me]);
+    if
+    :: !ok -> change_places(able)
     :: else
     fi;
-    atomic { x = loaded[me]; t = loaded_turn[me] };
-    SET(loaded, loaded_turn, previous[me], previous_turn[me]);
-    SET(previous, previous_turn, x, t);
-    x = 0; t = 0
+    ok = false
 }
+
+#define PREVIOUS_COUNT count[previous[me] - 1]
 
 /* --------------------------------------------------------------- the depot */
 
@@ -339,7 +360,7 @@ inline place()
 /* yield_to_thief(): gives the cache to the depot, if that can be had at once. */
 inline yield_to_thief()
 {
-    STEP(ok = revoked[me]);
+    STEP(ok = marked[me]);
     if
     :: ok ->
        STEP(ok = AVAILABLE);
@@ -549,10 +570,16 @@ free:
     if
     :: loaded[me] ->
        BUSY;
-       STEP(ok = revoked[me]);
+       STEP(ok = marked[me]);
        if
        :: !ok ->
           STEP(n = count[loaded[me] - 1]);
+          if
+          :: n == SIZE ->
+             change_places_at_once(PREVIOUS_COUNT < SIZE);
+             STEP(n = count[loaded[me] - 1])
+          :: else
+          fi;
           if
           :: n < SIZE -> STEP(ok = (owner[i] == me && generation[i] == told[i]))
           :: else
@@ -575,18 +602,15 @@ free:
     yield_to_thief();
 push:
     enter();
-    do
-    :: k == 2 -> break
-    :: k < 2 ->
-       k++;
-       if
-       :: ROOM -> n = count[loaded[me] - 1]; C_D_E((loaded[me] - 1), i, 1); LEAVE; goto freed
-       :: !ROOM && previous[me] -> swap()
-       :: !ROOM && !previous[me]
-       fi
-    od;
+    if
+    :: !ROOM -> change_places(PREVIOUS_COUNT < SIZE)
+    :: else
+    fi;
+    if
+    :: ROOM -> n = count[loaded[me] - 1]; C_D_E((loaded[me] - 1), i, 1); LEAVE; goto freed
+    :: else
+    fi;
     LEAVE;
-    k = 0;
     if
     :: !again -> /* make_room() */
        again = true;
@@ -664,18 +688,24 @@ adopt:
 #endif
 
     /* ------------------------------------------------------------- alloc */
+#define LOOK_AT_TOP \
+    STEP(n = count[loaded[me] - 1]; \
+        if \
+        :: n -> i = entry[(loaded[me] - 1) * SIZE + n - 1] \
+        :: else \
+        fi)
 alloc:
     if
     :: loaded[me] ->
        BUSY;
-       STEP(ok = revoked[me]);
+       STEP(ok = marked[me]);
        if
        :: !ok ->
-          STEP(n = count[loaded[me] - 1];
-              if
-              :: n -> i = entry[(loaded[me] - 1) * SIZE + n - 1]
-              :: else
-              fi);
+          LOOK_AT_TOP;
+          if
+          :: !n -> change_places_at_once(PREVIOUS_COUNT); LOOK_AT_TOP
+          :: else
+          fi;
           if
           :: n -> STEP(ok = (owner[i] == 0 && generation[i]))
           :: else
@@ -694,21 +724,19 @@ alloc:
 
 ordinary: /* take_ordinary() */
     enter();
-    do
-    :: k == 2 -> break
-    :: k < 2 ->
-       k++;
+    if
+    :: loaded[me] -> pop(loaded[me] - 1)
+    :: else
+    fi;
+    if
+    :: !ok ->
+       change_places(PREVIOUS_COUNT);
        if
        :: loaded[me] -> pop(loaded[me] - 1)
        :: else
-       fi;
-       if
-       :: ok -> break
-       :: !ok && previous[me] -> swap()
-       :: !ok && !previous[me]
        fi
-    od;
-    k = 0;
+    :: else
+    fi;
     LEAVE;
     if
     :: ok -> goto got
@@ -845,7 +873,7 @@ insist:
        :: else ->
           STEP(NOTE(same_gate[c]));
           STEP(NOTE(same_moves[c]));
-          STEP(if :: !swept[c] -> revoked[c] = true :: else fi);
+          STEP(if :: !swept[c] -> marked[c] = true :: else fi);
           c++
        od;
        c = 0;
@@ -1179,7 +1207,7 @@ again:
     STEP(loaded[s] = 0); /* 6 */
     STEP(previous[s] = 0);
     STEP(loaded_turn[s] = 0; previous_turn[s] = 0);
-    STEP(revoked[s] = false);
+    STEP(marked[s] = false);
     STEP(busy[s] = false);
     STEP(working[s] = false); /* 7 */
 #ifndef MUTANT_SWEEP_COUNTED_ONCE

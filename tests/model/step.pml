@@ -10,9 +10,9 @@
  *
  * Memory is sequentially consistent, except where a model says so.  What that leaves out: the
  * code's only store followed by a load without a full fence between is the owner's `busy`,
- * then `revoked`; pool.pml and wait.pml keep `busy` in a store buffer.  Everything else that pairs
- * (ARCHITECTURE.md, "Which atomic pairs with which") is sequentially consistent, release and
- * acquire on one word, or behind a mutex.
+ * then its gate's `room`, 0 where a thief has marked it (`marked` here); pool.pml and wait.pml keep
+ * `busy` in a store buffer.  Everything else that pairs (ARCHITECTURE.md, "Which atomic pairs with
+ * which") is sequentially consistent, release and acquire on one word, or behind a mutex.
  *
  * A mutant is a macro, MUTANT_ and what it does wrong; run.sh knows them all.
  */

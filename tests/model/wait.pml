@@ -35,7 +35,7 @@ byte common;                /* idle slots in depot and bitmap */
 byte cached[ACTORS];        /* ... in a user's cache */
 byte owns[ACTORS];          /* slots that a session owns */
 bool held[ACTORS];          /* the user has claimed a cache record */
-bool busy[ACTORS], buffered[ACTORS], revoked[ACTORS], lane[ACTORS];
+bool busy[ACTORS], buffered[ACTORS], marked[ACTORS], lane[ACTORS];
 bool moved[2 * ACTORS];      /* a user's `moves`: changed since a waiter noted it */
 byte waiting;               /* the word `waiters` */
 bool turned[ACTORS];        /* the futex word: changed since a waiter noted it */
@@ -107,9 +107,9 @@ inline enter(me)
 inline enter_slowly(me)
 {
     enter(me);
-    STEP(mark = revoked[me]);
+    STEP(mark = marked[me]);
     if
-    :: mark -> STEP(DRAIN; revoked[me] = false); STEP(MOVE(me))
+    :: mark -> STEP(DRAIN; marked[me] = false); STEP(MOVE(me))
     :: else
     fi;
     mark = false
@@ -122,7 +122,7 @@ inline leave(me)
 
 inline free_slowly(me)
 {
-    STEP(mark = revoked[me]);
+    STEP(mark = marked[me]);
     if
     :: mark && held[me] -> /* yield_to_thief() */
        enter_slowly(me);
@@ -175,7 +175,7 @@ next:
        if
        :: lane[me] ->
           enter(me);
-          STEP(mark = revoked[me]);
+          STEP(mark = marked[me]);
           if
           :: !mark -> STEP(DRAIN; cached[me]++; owns[me]--); leave(me); goto next
           :: else -> mark = false; leave(me)
@@ -189,7 +189,7 @@ next:
        if
        :: lane[me] ->
           enter(me);
-          STEP(mark = revoked[me] || !cached[me]);
+          STEP(mark = marked[me] || !cached[me]);
           if
           :: !mark -> STEP(DRAIN; owns[me]++; cached[me]--); leave(me); goto next
           :: else -> mark = false; leave(me)
@@ -230,7 +230,7 @@ over:
 #ifdef MUTANT_DOES_NOT_MARK
 #define SET_MARK(c) skip
 #else
-#define SET_MARK(c) STEP(revoked[c] = true)
+#define SET_MARK(c) STEP(marked[c] = true)
 #endif
 #define MARK(c) \
     STEP(moved[c * ACTORS + me] = false); \
@@ -339,7 +339,7 @@ again:
     STEP(MOVE(s));
     STEP(common = common + cached[s]; cached[s] = 0);
     STEP(common = common + owns[s]; owns[s] = 0);
-    STEP(held[s] = false; busy[s] = false; revoked[s] = false);
+    STEP(held[s] = false; busy[s] = false; marked[s] = false);
 #ifdef MUTANT_SWEEP_WAKES_LAST
     STEP(swept[s] = true);
     WAIT_WAKE;

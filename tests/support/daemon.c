@@ -83,8 +83,8 @@ static void become_daemon(const struct test_daemon *daemon)
 {
     const char *program = getenv("FASTALLOCD");
     const char *arguments[ARGUMENTS_MAX] = {
-        "fastallocd",     "--foreground", "--socket",    daemon->socket,
-        "--prefix",       daemon->prefix, "--log-level", "debug",
+        "fastallocd", "--foreground", "--socket",    daemon->socket,
+        "--prefix",   daemon->prefix, "--log-level", "debug",
     };
     unsigned count = 8, i;
     int log = open(daemon->log, O_WRONLY | O_CREAT | O_APPEND, 0600);

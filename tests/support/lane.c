@@ -6,6 +6,7 @@
 
 #include "shm/magazine.h"
 #include "shm/slot.h"
+#include "shm/tally.h"
 #include "shm/wait.h"
 
 __thread struct fastalloc_lane_ *fastalloc_lanes_ __attribute__((tls_model("initial-exec")));
@@ -65,7 +66,7 @@ static bool turn(struct fastalloc_pool *pool, enum cache_want want)
     loaded = shm_load(lanes[0].loaded);
     if (!shm_load(&gate->room) || (want == CACHE_ROOM ? loaded < shm_load(&gate->room) : loaded))
         return false;
-    loaded = cache_turn(pool->segment, &pool->segment->caches[pool->actor.cache], want);
+    loaded = cache_turn(pool->segment, &pool->segment->caches[pool->actor.cache], want, 1);
     if (loaded == CACHE_NONE)
         return false;
     lanes[0].loaded = magazine_at(pool->segment, loaded);
@@ -90,13 +91,30 @@ int fastalloc_alloc_slow_(fastalloc_pool *pool, fastalloc_handle *handle, void *
     return 0;
 }
 
+/* In the gate, and not marked when it was entered. */
+static bool has_room(void)
+{
+    const struct fastalloc_gate_ *gate = lanes[0].gate;
+
+    return gate && shm_load(lanes[0].loaded) < shm_load(&gate->room);
+}
+
 int fastalloc_free_slow_(fastalloc_pool *pool, fastalloc_handle handle)
 {
     uint64_t word;
     int error;
 
-    if (turn(pool, CACHE_ROOM))
-        return fastalloc_free_inline_(pool, handle);
+    turn(pool, CACHE_ROOM);
+    if (has_room()) {
+        error = slot_own(pool->segment, handle, pool->actor.session, &word);
+        if (!error) {
+            magazine_push(pool->segment, cache_loaded(pool->segment, &pool->actor),
+                          slot_index(pool->segment, handle), word, false);
+            tally_free(pool->segment, &pool->actor);
+        }
+        leave(pool);
+        return error;
+    }
     leave(pool);
     error = slot_own(pool->segment, handle, pool->actor.session, &word);
     if (!error)

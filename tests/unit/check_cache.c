@@ -219,10 +219,14 @@ static void load_two(const struct actor *actor, uint32_t m[2], uint32_t loaded, 
 static const struct {
     uint32_t loaded, previous; /* entries, of 15 */
     enum cache_want want;
+    uint32_t least;
     bool turns;
 } cases[] = {
-    {0, 15, CACHE_ENTRIES, true}, {0, 1, CACHE_ENTRIES, true}, {0, 0, CACHE_ENTRIES, false},
-    {15, 0, CACHE_ROOM, true},    {15, 14, CACHE_ROOM, true},  {15, 15, CACHE_ROOM, false},
+    {0, 15, CACHE_ENTRIES, 1, true}, {0, 1, CACHE_ENTRIES, 1, true},
+    {0, 0, CACHE_ENTRIES, 1, false}, {4, 9, CACHE_ENTRIES, 9, true},
+    {4, 8, CACHE_ENTRIES, 9, false}, {15, 0, CACHE_ROOM, 1, true},
+    {15, 14, CACHE_ROOM, 1, true},   {15, 15, CACHE_ROOM, 1, false},
+    {12, 7, CACHE_ROOM, 8, true},    {12, 8, CACHE_ROOM, 8, false},
 };
 enum { TURNS = sizeof cases / sizeof cases[0] };
 
@@ -239,7 +243,7 @@ START_TEST(magazines_change_places_where_that_helps_and_announce_it)
     cache_enter(segment, &actor);
     load_two(&actor, m, cases[_i].loaded, cases[_i].previous);
     moves = record->moves;
-    ck_assert_uint_eq(cache_turn(segment, record, cases[_i].want),
+    ck_assert_uint_eq(cache_turn(segment, record, cases[_i].want, cases[_i].least),
                       cases[_i].turns ? m[1] : CACHE_NONE);
     ck_assert_uint_eq(cache_loaded(segment, &actor), m[cases[_i].turns]);
     ck_assert_uint_eq(cache_previous(segment, &actor), m[!cases[_i].turns]);
@@ -259,12 +263,12 @@ START_TEST(a_magazine_that_was_stolen_leaves_a_place_to_turn_to)
     begin(300, 8);
     actor = test_pool_actor(&pool, ME);
     cache_enter(segment, &actor);
-    ck_assert_uint_eq(cache_turn(segment, record_of(&actor), CACHE_ENTRIES), CACHE_NONE);
+    ck_assert_uint_eq(cache_turn(segment, record_of(&actor), CACHE_ENTRIES, 1), CACHE_NONE);
     load_two(&actor, m, 15, 3);
     record_of(&actor)->loaded = 0;
-    ck_assert_uint_eq(cache_turn(segment, record_of(&actor), CACHE_ROOM), m[1]);
+    ck_assert_uint_eq(cache_turn(segment, record_of(&actor), CACHE_ROOM, 1), m[1]);
     ck_assert_uint_eq(cache_previous(segment, &actor), CACHE_NONE);
-    ck_assert_uint_eq(cache_turn(segment, record_of(&actor), CACHE_ROOM), CACHE_NONE);
+    ck_assert_uint_eq(cache_turn(segment, record_of(&actor), CACHE_ROOM, 1), CACHE_NONE);
     cache_leave(segment, &actor);
     test_pool_discard(&pool);
 }

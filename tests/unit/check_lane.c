@@ -153,6 +153,7 @@ START_TEST(adopting_takes_what_a_session_has)
     struct segment *segment = &test.segment;
     fastalloc_handle handle;
     uint64_t index, mine;
+    void *object;
     size_t i;
 
     begin(65537, 1000);
@@ -163,7 +164,13 @@ START_TEST(adopting_takes_what_a_session_has)
         segment->words[index] = slot_word_with(segment, mine, (uint32_t)i);
         ck_assert_int_eq(fastalloc_adopt(&pool, handle), 0);
         ck_assert_uint_eq(segment->words[index], mine);
+        segment->words[index] = slot_word_with(segment, mine, (uint32_t)i);
+        object = NULL;
+        ck_assert_int_eq(fastalloc_receive(&pool, handle, &object), 0);
+        ck_assert_uint_eq(segment->words[index], mine);
+        ck_assert_ptr_eq(object, segment->objects + index * segment->geometry.stride);
     }
+    object = segment; /* what a failure leaves alone */
     for (i = 0; i < sizeof strangers / sizeof strangers[0]; i++) {
         uint64_t word = slot_word_with(segment, mine, strangers[i]);
 
@@ -172,6 +179,8 @@ START_TEST(adopting_takes_what_a_session_has)
             ck_assert_int_eq(fastalloc_adopt(&pool, handle), 0);
         } else {
             ck_assert_int_ne(fastalloc_adopt(&pool, handle), 0);
+            ck_assert_int_ne(fastalloc_receive(&pool, handle, &object), 0);
+            ck_assert_ptr_eq(object, segment);
             ck_assert_uint_eq(segment->words[index], word);
         }
     }

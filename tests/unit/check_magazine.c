@@ -41,7 +41,8 @@ START_TEST(magazines_grow_with_the_pool_and_small_pools_have_none)
     static const struct {
         uint64_t capacity;
         uint32_t size;
-    } pools[] = {{1, 0}, {255, 0}, {256, 15}, {1023, 15}, {1024, 31}, {4096, 63}, {32768, 127}};
+    } pools[] = {{1, 0},     {255, 0},    {256, 15},    {1023, 15},  {1024, 63},
+                 {4095, 63}, {4096, 127}, {65535, 127}, {65536, 255}};
     size_t i;
 
     for (i = 0; i < sizeof pools / sizeof pools[0]; i++) {
@@ -50,6 +51,10 @@ START_TEST(magazines_grow_with_the_pool_and_small_pools_have_none)
         ck_assert_uint_eq(pool.segment.geometry.caches, pools[i].size ? 8 : 0);
         test_pool_end(&pool);
     }
+    /* More threads than that size is for. */
+    test_pool_make(&pool, &(struct test_shape){.capacity = 65536, .threads = 129});
+    ck_assert_uint_eq(pool.segment.geometry.magazine_size, 127);
+    test_pool_end(&pool);
 }
 END_TEST
 

@@ -303,12 +303,8 @@ START_TEST(amounts_read_well)
         uint64_t bytes;
         const char *text;
     } cases[] = {
-        {12, "12 bytes"},
-        {1023, "1023 bytes"},
-        {1024, "1 KiB"},
-        {655360, "640 KiB"},
-        {UINT64_C(3) << 29, "1.5 GiB"},
-        {UINT64_MAX, "15.9 EiB"},
+        {12, "12 bytes"},    {1023, "1023 bytes"},           {1024, "1 KiB"},
+        {655360, "640 KiB"}, {UINT64_C(3) << 29, "1.5 GiB"}, {UINT64_MAX, "15.9 EiB"},
     };
     char text[32];
     size_t i;

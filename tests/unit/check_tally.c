@@ -142,10 +142,10 @@ START_TEST(exchanges_are_the_allocations_past_the_cache)
 
     begin(5000, 0);
     actor = test_pool_actor(&pool, ME);
-    alloc_many(&actor, 64); /* one from the pool, and 63 came along */
+    alloc_many(&actor, 128); /* one from the pool, and 127 came along */
     stats = stats_of_pool();
     ck_assert_uint_eq(stats.exchanges, 1);
-    ck_assert_double_eq_tol(stats.cache_rate, 63.0 / 64.0, 1e-9);
+    ck_assert_double_eq_tol(stats.cache_rate, 127.0 / 128.0, 1e-9);
     alloc_many(&actor, 1);
     ck_assert_uint_eq(stats_of_pool().exchanges, 2);
     bare = test_pool_bare_actor(&pool, OTHER);

@@ -1,33 +1,24 @@
 /* SPDX-License-Identifier: MIT
  *
- * workloads: the loops that are timed, made by macro for each implementation, so that
+ * loops: those of one thread that are timed, made by macro for each implementation, so that
  * what can be inlined is inlined into every one of them alike.
  *
- * An implementation `name` brings
- *
- *     name##_state                   a pointer to what it works on
- *     name##_handle                  what freeing needs
- *     void *name##_take(name##_state, name##_handle *)
- *     void name##_give(name##_state, name##_handle)
- *
- * both BENCH_INLINE.
- *
  * Each loop does `count` allocations, writes the first 8 bytes of each object, and does
- * as many frees.  bench_written() makes the compiler believe that somebody reads them.
+ * as many frees; batch100 whole batches.
  */
-#ifndef TESTS_BENCH_WORKLOADS_H
-#define TESTS_BENCH_WORKLOADS_H
+#ifndef TESTS_BENCH_LOOPS_H
+#define TESTS_BENCH_LOOPS_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "implementation.h"
 
 #define BENCH_BATCH 100u
 #define BENCH_HELD 1024u
+#define BENCH_CALL_MAX 256u /* objects a batch call asks for */
 
-#define BENCH_INLINE __attribute__((always_inline)) static inline
-
-BENCH_INLINE void bench_written(void *object)
+/* Makes the compiler believe that somebody reads it. */
+BENCH_INLINE void bench_write(void *object, uint64_t value)
 {
+    *(uint64_t *)object = value;
     __asm__ volatile("" : : "r"(object) : "memory");
 }
 
@@ -38,17 +29,14 @@ BENCH_INLINE size_t bench_random(uint64_t *state)
     return (size_t)(*state >> 54);
 }
 
-#define BENCH_DEFINE_WORKLOADS(name)                                                               \
+#define BENCH_DEFINE_LOOPS(name)                                                                   \
     BENCH_INLINE void name##_use(name##_state state, name##_handle *handle, uint64_t value)        \
     {                                                                                              \
-        uint64_t *object = name##_take(state, handle);                                             \
-                                                                                                   \
-        *object = value;                                                                           \
-        bench_written(object);                                                                     \
+        bench_write(name##_take(state, handle), value);                                            \
     }                                                                                              \
     static void name##_pair(void *of, size_t count)                                                \
     {                                                                                              \
-        name##_state state = of;                                                                   \
+        name##_state state = (name##_state)of;                                                     \
         name##_handle handle;                                                                      \
         size_t i;                                                                                  \
                                                                                                    \
@@ -59,7 +47,7 @@ BENCH_INLINE size_t bench_random(uint64_t *state)
     }                                                                                              \
     static void name##_batch100(void *of, size_t count)                                            \
     {                                                                                              \
-        name##_state state = of;                                                                   \
+        name##_state state = (name##_state)of;                                                     \
         name##_handle handles[BENCH_BATCH];                                                        \
         size_t i, j;                                                                               \
                                                                                                    \
@@ -72,7 +60,7 @@ BENCH_INLINE size_t bench_random(uint64_t *state)
     }                                                                                              \
     static void name##_churn1024(void *of, size_t count)                                           \
     {                                                                                              \
-        name##_state state = of;                                                                   \
+        name##_state state = (name##_state)of;                                                     \
         name##_handle held[BENCH_HELD];                                                            \
         uint64_t random = 1;                                                                       \
         size_t i, at;                                                                              \
