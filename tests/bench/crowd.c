@@ -208,8 +208,10 @@ static void act_handover(const struct crew_task *task, unsigned member, void *st
     crew_meet(task);
 }
 
+/* In a pool where nobody else has mixed the free slots, or in that of all the other workloads:
+ * where slots have words, neighbours share a line. */
 static int measure_handover(const struct bench_implementation *implementation, bool processes,
-                            size_t ms, double *ns)
+                            size_t slots, size_t ms, double *ns)
 {
     bool can = implementation->produce && implementation->consume &&
                implementation->reach >= (processes ? BENCH_PROCESSES : BENCH_THREADS);
@@ -219,6 +221,7 @@ static int measure_handover(const struct bench_implementation *implementation, b
     if (!can || !ms)
         return can;
     task = new_task(implementation, processes, HANDOVER_MEMBERS);
+    task.state = suite_state(implementation, OBJECT_SIZE, slots);
     task.act = act_handover;
     task.argument = handover = shared_map(sizeof *handover);
     handover->ms = (double)ms;
@@ -233,15 +236,13 @@ static int measure_handover(const struct bench_implementation *implementation, b
 static int measure_handover_processes(const struct bench_implementation *implementation,
                                       const struct workload *workload, size_t ms, double *ns)
 {
-    (void)workload;
-    return measure_handover(implementation, true, ms, ns);
+    return measure_handover(implementation, true, (size_t)workload->argument, ms, ns);
 }
 
 static int measure_handover_threads(const struct bench_implementation *implementation,
                                     const struct workload *workload, size_t ms, double *ns)
 {
-    (void)workload;
-    return measure_handover(implementation, false, ms, ns);
+    return measure_handover(implementation, false, (size_t)workload->argument, ms, ns);
 }
 
 /* ------------------------------------------------------------------ together */
@@ -260,10 +261,11 @@ static int measure_handover_threads(const struct bench_implementation *implement
           measure_processes, n)
 #define THREADS(n, in_quick)                                                                       \
     CROWD("threads-" #n, in_quick, "pairs of " #n " at a time, each a thread", measure_threads, n)
-#define TOGETHER(called, in_quick, in, text, function)                                             \
+#define HANDOVER_SLOTS 66000 /* a number that no other workload has */
+#define TOGETHER(called, in_quick, in, text, function, number)                                     \
     {                                                                                              \
         .name = called, .group = "together", .unit = in, .meaning = text, .timed = true,           \
-        .run_ms = RUN_MS, .quick = in_quick, .measure = function                                   \
+        .run_ms = RUN_MS, .quick = in_quick, .argument = number, .measure = function               \
     }
 
 const struct workload workloads_crowd[] = {
@@ -279,12 +281,16 @@ const struct workload workloads_crowd[] = {
     THREADS(16, false),
     TOGETHER("larson-processes", true, "Mpairs/s",
              "all, a process for each processor, free what others have allocated",
-             measure_larson_processes),
-    TOGETHER("larson-threads", false, "Mpairs/s", "the same with threads", measure_larson_threads),
+             measure_larson_processes, 0),
+    TOGETHER("larson-threads", false, "Mpairs/s", "the same with threads", measure_larson_threads,
+             0),
     TOGETHER("handover", true, "ns",
              "one process allocates and writes, another accepts, reads and frees",
-             measure_handover_processes),
-    TOGETHER("handover-threads", false, "ns", "the same with two threads",
-             measure_handover_threads),
+             measure_handover_processes, HANDOVER_SLOTS),
+    TOGETHER("handover-threads", false, "ns", "the same with two threads", measure_handover_threads,
+             HANDOVER_SLOTS),
+    TOGETHER("handover-used", false, "ns",
+             "handover in the pool where the workloads before have mixed the free objects",
+             measure_handover_processes, 0),
     {.name = NULL},
 };

@@ -124,6 +124,8 @@ static const struct goal goals[] = {
     {"ns, pair batch100 churn1024", "bare-array", "dpdk-mempool", of_loops, NULL, NAN, false},
     {"speed of handover less the ring's", INLINE, "boost-node", of_handover, "handover", 3, true},
     {"speed of handover less the ring's", INLINE, "dpdk-mempool", of_handover, "handover", 1, true},
+    {"the same in a pool long used", INLINE, "dpdk-mempool", of_handover, "handover-used", NAN,
+     true},
     {"2 processes / 1, to private lists'", INLINE, "bare-array", of_two_processes, NULL, 0.95,
      true},
     {"16 processes / 2", INLINE, NULL, of_sixteen_processes, NULL, 0.90, true},

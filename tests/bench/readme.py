@@ -171,7 +171,11 @@ def figures_crowd(run):
 
 
 def figures_handover(run):
-    columns = [("processes", "handover"), ("threads", "handover-threads")]
+    columns = [
+        ("processes", "handover"),
+        ("threads", "handover-threads"),
+        ("processes, in a pool long used", "handover-used"),
+    ]
     columns = [one for one in columns if run.who_did([one[1]])]
     rows = [
         [NAMES[impl]] + [run.spread(impl, one) for _, one in columns]

@@ -37,6 +37,7 @@ FULL = [
     (SHARED, [f"processes-{2**i}" for i in range(5)]),
     (IMPLEMENTATIONS, [f"threads-{2**i}" for i in range(5)]),
     (["malloc", "mimalloc", "jemalloc"] + SHARED, ["larson-threads", "handover-threads"]),
+    (SHARED, ["handover-used"]),
     (IMPLEMENTATIONS, [f"latency-alone-{one}" for one in PERCENTILES]),
 ]
 
