@@ -50,12 +50,6 @@ BENCH_INLINE uint64_t nothing_accept(void *none, uint64_t token, void **object)
     return token;
 }
 
-BENCH_INLINE void *nothing_at(void *none, uint64_t handle)
-{
-    (void)none, (void)handle;
-    return &dummy;
-}
-
 BENCH_DEFINE_LOOPS_SHARED(nothing)
 
 const struct bench_implementation bench_ring_alone = {
