@@ -12,11 +12,12 @@
 #include "shm/tally.h"
 #include "thread.h"
 
-/* Whether an allocation has nothing more to do than to find a slot. */
+/* Whether an allocation has nothing more to do than to find a slot.  Inside the call: before, a
+ * forked child's segment is still its parent's, or being mapped anew by another thread. */
 static bool is_plain(const fastalloc_pool *pool)
 {
-    return !pool->segment.geometry.caches && pool->spec.growth == FASTALLOC_GROWTH_NONE &&
-           !lifecycle_is_due(&pool->segment) && segment_state(&pool->segment) == POOL_LIVE;
+    return pool->spec.growth == FASTALLOC_GROWTH_NONE && !lifecycle_is_due(&pool->segment) &&
+           segment_state(&pool->segment) == POOL_LIVE;
 }
 
 /* A returned slot.  The seal is looked at when the slot is taken, as in supply_alloc(). */
@@ -51,13 +52,13 @@ bool small_alloc(fastalloc_pool *pool, fastalloc_handle *handle, void **object)
     bool taken;
     int error;
 
-    if (!is_plain(pool))
+    if (pool->segment.geometry.caches)
         return false;
     thread = thread_begin_briefly(pool, &error);
     if (!thread)
         return false;
     actor = actor_of(thread, pool);
-    taken = take(&pool->segment, &actor, &index, &word);
+    taken = is_plain(pool) && take(&pool->segment, &actor, &index, &word);
     thread_end_briefly(thread);
     if (!taken)
         return false;

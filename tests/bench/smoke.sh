@@ -88,12 +88,18 @@ start()
         >"$work/out" 2>&1 &
     parent=$!
     child=
-    # The first worker only tells its version.
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
-        sleep 0.2
-        child=$(cat /proc/$parent/task/$parent/children) && [ -n "$child" ] && break
+    # The first worker only says what it can: that one is over when there is another, or, should it
+    # have been too quick to be seen, when this one stays.
+    first=
+    looks=0
+    while [ $looks -lt 100 ]; do
+        child=$(cat /proc/$parent/task/$parent/children) || child=
+        child=${child% }
+        first=${first:-$child}
+        [ -z "$child" ] || [ "$child" = "$first" ] || break
+        looks=$((looks + 1))
+        sleep 0.02
     done
-    child=${child% }
     [ -n "$child" ] || fail "no worker was started"
 }
 
