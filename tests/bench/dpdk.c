@@ -158,8 +158,7 @@ BENCH_INLINE uint64_t mempool_token(struct mempool *mempool, void *handle)
 
 BENCH_INLINE void *mempool_accept(struct mempool *mempool, uint64_t token, void **object)
 {
-    (void)mempool;
-    return *object = (void *)(uintptr_t)token;
+    return *object = mempool_at(mempool, (void *)(uintptr_t)token);
 }
 
 BENCH_DEFINE_LOOPS(mempool)
