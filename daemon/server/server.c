@@ -149,6 +149,19 @@ static int start_handles(struct server *server, struct reason *why)
     return error;
 }
 
+/* From before the socket can be connected to until there are handlers, so that who finds the daemon
+ * there can end it in order. */
+static void hold_signals(int how)
+{
+    sigset_t set;
+    unsigned i;
+
+    sigemptyset(&set);
+    for (i = 0; i < 3; i++)
+        sigaddset(&set, signal_numbers[i]);
+    sigprocmask(how, &set, NULL);
+}
+
 static void serve(struct server *server)
 {
     log_info("fastallocd %d.%d.%d (pid %ld) serves %s", FASTALLOC_VERSION_MAJOR,
@@ -175,6 +188,7 @@ int server_run(const struct options *options, void (*ready)(void *argument), voi
     raise_descriptor_limit();
     setenv("UV_THREADPOOL_SIZE", LIMIT_WORKERS, 1);
     guard_install();
+    hold_signals(SIG_BLOCK);
     error = instance_claim(&server.instance, options->socket, why);
     if (error)
         return error;
@@ -190,6 +204,7 @@ int server_run(const struct options *options, void (*ready)(void *argument), voi
     error = start_handles(&server, why);
     if (error)
         goto close; /* the process ends: the loop goes with it */
+    hold_signals(SIG_UNBLOCK);
     if (ready)
         ready(argument);
     serve(&server);
